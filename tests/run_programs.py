@@ -1,0 +1,262 @@
+"""Runs the test programs of a build directory and counts their test cases.
+
+Called by tests/run. Programs run in parallel, those that Meson knows as not parallel (or of the suite
+"integration": they mount) one at a time after the others. A program that crashes, times out, leaves a
+mount or a process behind, or has a sanitizer report is a failure of its own beside its test cases.
+"""
+
+import argparse
+import concurrent.futures
+import dataclasses
+import fnmatch
+import json
+import os
+import pathlib
+import re
+import signal
+import subprocess
+import sys
+import time
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+MARK = "OUTBOXFS_TEST_RUN"  # in the environment of all that a test starts: how we find leftovers
+SLOWER = {"plain": 1, "asan": 3, "tsan": 8}
+
+
+@dataclasses.dataclass
+class Outcome:
+    name: str
+    passed: int = 0
+    failures: list = dataclasses.field(default_factory=list)
+    skipped: int = 0
+    seconds: float = 0.0
+
+
+def sanitizer_environment(kind, report):
+    """Options of the sanitizers' run-times; reports of every process go to files that we look for."""
+    tests = ROOT / "tests"
+    log = f"log_path={report}"
+    if kind == "asan":
+        return {
+            "ASAN_OPTIONS": f"detect_leaks=1:detect_stack_use_after_return=1:{log}",
+            "LSAN_OPTIONS": f"suppressions={tests}/lsan.supp:print_suppressions=0",
+            "UBSAN_OPTIONS": f"print_stacktrace=1:halt_on_error=1:{log}",
+        }
+    if kind == "tsan":
+        return {
+            "TSAN_OPTIONS": "ignore_noninstrumented_modules=1:second_deadlock_stack=1:"
+            f"suppressions={tests}/tsan.supp:{log}"
+        }
+    return {}
+
+
+def fuse_mounts():
+    with open("/proc/self/mountinfo", encoding="utf-8", errors="surrogateescape") as table:
+        rows = [line.split(" - ") for line in table]
+    # Field 4 is the mountpoint, with spaces and the like as octal escapes.
+    return {left.split()[4] for left, right in rows if right.startswith("fuse")}
+
+
+def unescape(mountpoint):
+    return re.sub(r"\\([0-7]{3})", lambda match: chr(int(match.group(1), 8)), mountpoint)
+
+
+def marked_processes(mark):
+    """Process ids whose environment carries our mark: started, directly or not, by that test."""
+    needle = f"{MARK}={mark}".encode()
+    found = {}
+    for entry in os.listdir("/proc"):
+        if not entry.isdigit():
+            continue
+        try:
+            environment = pathlib.Path(f"/proc/{entry}/environ").read_bytes().split(b"\0")
+            if needle in environment:
+                command = pathlib.Path(f"/proc/{entry}/cmdline").read_bytes().split(b"\0")
+                found[int(entry)] = " ".join(part.decode(errors="replace") for part in command[:4])
+        except OSError:
+            continue  # gone meanwhile, or not ours
+    return found
+
+
+def leftovers(mark):
+    """What a test left running, given a moment to end by itself; ends it."""
+    deadline = time.monotonic() + 5
+    while (found := marked_processes(mark)) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    for pid in found:
+        try:
+            os.kill(pid, signal.SIGKILL)
+        except OSError:
+            pass
+    return [f"left a process behind: {command.strip()}" for command in found.values()]
+
+
+def left_mounts(before):
+    found = fuse_mounts() - before
+    for mountpoint in found:
+        subprocess.run(["fusermount3", "-u", "-z", unescape(mountpoint)], check=False,
+                       stderr=subprocess.DEVNULL)
+    return [f"left a mount behind: {unescape(mountpoint)}" for mountpoint in sorted(found)]
+
+
+def count_cases(outcome, result_file, log_file, exit_text):
+    """Fills in the test cases of a program; from its log when it died before it wrote its results."""
+    if result_file.exists():
+        for suite in json.loads(result_file.read_text(encoding="utf-8"))["testsuites"]:
+            for case in suite["testsuite"]:
+                if case.get("failures"):
+                    outcome.failures.append(f"{suite['name']}.{case['name']}")
+                elif case["result"] == "COMPLETED":
+                    outcome.passed += 1
+                elif case["result"] == "SKIPPED":
+                    outcome.skipped += 1
+        if exit_text and not outcome.failures:
+            outcome.failures.append(f"(program) {exit_text} although its test cases passed")
+        return
+    log = log_file.read_text(encoding="utf-8", errors="replace")
+    started = re.findall(r"^\[ RUN      \] (\S+)", log, re.MULTILINE)
+    if not started:  # not GoogleTest, or dead before the first case
+        if exit_text:
+            outcome.failures.append(f"(program) {exit_text}")
+        else:
+            outcome.passed += 1
+        return
+    outcome.passed = len(re.findall(r"^\[       OK \] ", log, re.MULTILINE))
+    outcome.failures += re.findall(r"^\[  FAILED  \] (\S+?),? .*\(\d+ ms\)", log, re.MULTILINE)
+    outcome.failures.append(f"(program) {exit_text or 'ended early'} in {started[-1]}")
+
+
+def run_to_end(command, environment, log_file, timeout, workdir):
+    """Runs a program; returns why it failed, or nothing."""
+    with open(log_file, "wb") as log:
+        child = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log,
+                                 stderr=subprocess.STDOUT, env=environment, cwd=workdir,
+                                 start_new_session=True)
+        try:
+            code = child.wait(timeout)
+        except subprocess.TimeoutExpired:
+            os.killpg(child.pid, signal.SIGABRT)
+            time.sleep(0.5)
+            os.killpg(child.pid, signal.SIGKILL)
+            child.wait()
+            return f"timed out after {timeout:.0f} s"
+    if code < 0:
+        return f"crashed with {signal.Signals(-code).name}"
+    return f"exited with {code}" if code else ""
+
+
+def run_program(test, options, logs):
+    name = test["name"]
+    outcome = Outcome(name)
+    safe = re.sub(r"[^\w.-]", "_", name)
+    log_file, result_file = logs / f"{safe}.log", logs / f"{safe}.json"
+    report = logs / f"{safe}.sanitizer"
+    mark = f"{os.getpid()}-{safe}"
+    environment = {**os.environ, **test["env"], **sanitizer_environment(options.kind, report),
+                   MARK: mark, "GTEST_OUTPUT": f"json:{result_file}", "GTEST_COLOR": "no"}
+    if options.filter:
+        environment["GTEST_FILTER"] = options.filter
+    command = test["cmd"]
+    if options.kind != "plain":
+        # The sanitizers of gcc 12 do not know the wide address randomisation of newer kernels.
+        command = ["setarch", "-R", *command]
+    limit = (test["timeout"] or 300) * SLOWER[options.kind]
+    started = time.monotonic()
+    exit_text = run_to_end(command, environment, log_file, limit, test["workdir"])
+    outcome.seconds = time.monotonic() - started
+    count_cases(outcome, result_file, log_file, exit_text)
+    outcome.failures += leftovers(mark)
+    for path in sorted(logs.glob(f"{safe}.sanitizer.*")):
+        if path.stat().st_size:
+            outcome.failures.append(f"(sanitizer) {path}")
+    return outcome
+
+
+def show(outcome, logs):
+    verdict = "FAILED" if outcome.failures else "ok"
+    skipped = f", {outcome.skipped} skipped" if outcome.skipped else ""
+    print(f"{verdict:6} {outcome.name}: {outcome.passed} passed, {len(outcome.failures)} failed"
+          f"{skipped} ({outcome.seconds:.1f} s)", flush=True)
+    if not outcome.failures:
+        return
+    for failure in outcome.failures:
+        print(f"       - {failure}")
+    safe = re.sub(r"[^\w.-]", "_", outcome.name)
+    texts = [logs / f"{safe}.log", *sorted(logs.glob(f"{safe}.sanitizer.*"))[:2]]
+    for path in texts:
+        lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
+        kept = [line for line in lines if not re.match(r"\[( RUN |       OK|-----)", line)]
+        chosen = kept[:60] if "sanitizer" in path.name else kept[-60:]
+        print("\n".join(f"       | {line}" for line in chosen))
+
+
+def choose(tests, options):
+    """Drops what was not asked for; a filter of cases leaves out programs without cases."""
+    if options.programs:
+        return [test for test in tests
+                if any(fnmatch.fnmatch(test["name"], pattern) for pattern in options.programs)]
+    if options.filter:
+        return [test for test in tests if not test["name"] in ("layering",)]
+    return tests
+
+
+def is_serial(test):
+    return not test["is_parallel"] or any("integration" in suite for suite in test["suite"])
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--build", required=True)
+    parser.add_argument("--kind", choices=SLOWER, default="plain")
+    parser.add_argument("--filter")
+    parser.add_argument("programs", nargs="*")
+    options = parser.parse_args()
+
+    build = (ROOT / options.build).resolve()
+    introspected = subprocess.run(["meson", "introspect", "--tests", str(build)],
+                                  capture_output=True, check=True)
+    # Tests of subprojects are not ours to run.
+    tests = [test for test in json.loads(introspected.stdout)
+             if any(suite.split(":")[0] == "outboxfs" for suite in test["suite"])]
+    tests = choose(tests, options)
+    logs = build / "test-logs"
+    logs.mkdir(exist_ok=True)
+    for old in logs.iterdir():
+        old.unlink()
+
+    outcomes = []
+    mounts = fuse_mounts()
+    with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
+        running = [pool.submit(run_program, test, options, logs)
+                   for test in sorted(tests, key=lambda test: -test["priority"])
+                   if not is_serial(test)]
+        for done in concurrent.futures.as_completed(running):
+            outcomes.append(done.result())
+            show(outcomes[-1], logs)
+    parallel_mounts = left_mounts(mounts)
+    if parallel_mounts:
+        outcomes.append(Outcome("(parallel tests)", failures=parallel_mounts))
+        print("\n".join(parallel_mounts))
+    for test in filter(is_serial, tests):
+        outcome = run_program(test, options, logs)
+        outcome.failures += left_mounts(mounts)
+        outcomes.append(outcome)
+        show(outcome, logs)
+
+    passed = sum(outcome.passed for outcome in outcomes)
+    failed = sum(len(outcome.failures) for outcome in outcomes)
+    skipped = sum(outcome.skipped for outcome in outcomes)
+    if passed + failed == 0:
+        print("no test ran")
+        failed = 1
+    if skipped:
+        print(f"{skipped} skipped")
+    if failed:
+        names = [f"{outcome.name}: {failure}" for outcome in outcomes for failure in outcome.failures]
+        print("failed:\n  " + "\n  ".join(names))
+    print(f"{passed} passed, {failed} failed")
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
