@@ -9,6 +9,7 @@
 #include <mutex>
 #include <shared_mutex>
 #include <stop_token>
+#include <utility>
 
 namespace outboxfs {
 

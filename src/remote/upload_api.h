@@ -81,8 +81,8 @@ struct ReadAnswer {
   std::span<const std::byte> data;
 };
 
-// `hash` is set in the final message only; neither hash nor end of bytes means "cancelled" when
-// `final` is set without it.
+// Progress of one hash job; the message with `hash` is the final one. A cancelled job sends one last
+// message without it (PROTOCOL 2.6).
 struct HashReport {
   std::string upload_id;
   HashType type = HashType::kUnknown;
@@ -112,9 +112,6 @@ class UploadChannel {
   virtual Result<ChannelEvent> Next() = 0;
   virtual void Cancel() = 0;
 };
-
-// The server said that it does not know the upload id (Error::code of the calls below).
-inline constexpr int kNoSuchUpload = 2;  // ENOENT
 
 class UploadApi {
  public:

@@ -1,0 +1,68 @@
+// The local bytes of one file: a sparse backing file with the same size and offsets as the file
+// itself. Thread-safe. Lives while somebody holds a Pin (store.h).
+#pragma once
+
+#include <sys/stat.h>
+
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+
+#include "cache/item.h"
+#include "common/disk.h"
+#include "common/mutex.h"
+#include "common/range.h"
+
+namespace outboxfs::cache {
+
+class StagedFile {
+ public:
+  // Opens the backing file at `path` for reading (and, from the first write pin until the last, for
+  // writing too: only then may the writer probe of HARD-CASES 1 find no writer).
+  static Result<std::shared_ptr<StagedFile>> Open(ItemId id, std::string path);
+
+  ItemId id() const { return id_; }
+  // O_RDONLY: for passthrough backing ids (the kernel opens again with the caller's flags) and
+  // splice. Valid while this object lives.
+  int read_fd() const { return read_fd_.get(); }
+
+  Result<size_t> Read(std::span<std::byte> out, uint64_t offset) const;
+  Result<struct stat> Stat() const;
+
+  // REQUIRES: a write pin. Errors are those of the cache disk (ENOSPC, EIO).
+  Status Write(std::span<const std::byte> data, uint64_t offset);
+  Status Truncate(uint64_t size);
+  // As fallocate(2) `mode`.
+  Status Allocate(int mode, uint64_t offset, uint64_t length);
+  // Sets atime and mtime of the backing file (HARD-CASES 9); ns since 1970 UTC.
+  Status SetTimes(int64_t atime_ns, int64_t mtime_ns);
+  Status Sync();
+
+  // Called by Store only, when the first write pin comes and the last one goes.
+  Status OpenForWriting();
+  void CloseForWriting();
+
+ private:
+  StagedFile(ItemId id, std::string path, FileDescriptor read_fd);
+
+  const ItemId id_;
+  const std::string path_;
+  const FileDescriptor read_fd_;
+  FileDescriptor write_fd_;  // changed only by Store, with no write pin out
+};
+
+// One sealed generation, for the upload: fixed size, bytes checked against the sealed checksums.
+// Thread-safe; holds a pin.
+class SealedReader {
+ public:
+  virtual ~SealedReader() = default;
+  virtual Generation generation() const = 0;
+  virtual uint64_t size() const = 0;
+  // Exactly out.size() bytes at `offset` (REQUIRES: inside the size), checked over the whole 256 KiB
+  // blocks that they touch. ESTALE: the file changed since the seal, this generation is over.
+  // EILSEQ: bytes differ although nobody wrote: damaged, must not be sent. EIO: the disk.
+  virtual Status Read(std::span<std::byte> out, uint64_t offset) = 0;
+};
+
+}  // namespace outboxfs::cache

@@ -1,0 +1,194 @@
+// The face of the cache room: everything that is staged, durable in the journal, and the only
+// owner of its states. fs and upload both call in here; nothing is called back. News goes out
+// through feed().
+//
+// Thread-safe. Every changing function commits to the journal before it returns (no fsync: the
+// sealer makes it durable within a second, Sync() at once) and publishes the item. Lock order: this
+// room's locks are below fs's and upload's; none is held over unbounded I/O.
+//
+// Paths are mount paths: "/" separated, absolute, normalised, "/" is the root.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "cache/feed.h"
+#include "cache/item.h"
+#include "cache/staged_file.h"
+#include "common/clock.h"
+#include "common/range.h"
+#include "common/result.h"
+
+namespace outboxfs::cache {
+
+struct StoreOptions {
+  std::string directory;  // made with 0700 if missing; one owner at a time (flock)
+};
+
+// The overlay's word about one path.
+struct Overlay {
+  enum class Kind {
+    kNone,      // nothing staged: the remote listing decides
+    kItem,      // staged wins
+    kGone,      // deleted or renamed away here; a listing may still show it
+    kUploaded,  // verified, but no listing begun since has shown it yet: exists with `memory`
+  };
+  Kind kind = Kind::kNone;
+  Item item;      // kItem
+  Memory memory;  // kUploaded
+};
+struct OverlayEntry {
+  std::string name;
+  Overlay overlay;  // never kNone
+};
+
+// Sums for status; bytes.
+struct StoreTotals {
+  uint64_t files_pending = 0;  // sealed or being sealed, not yet verified
+  uint64_t bytes_pending = 0;
+  uint64_t files_open = 0;
+  uint64_t files_parked = 0;
+  uint64_t files_interrupted = 0;
+  uint64_t bytes_staged = 0;  // disk space of all backing files (st_blocks)
+  uint64_t files_not_durable = 0;  // closed, not yet on stable storage
+  uint64_t bytes_not_durable = 0;
+};
+
+// What Open() found and did.
+struct RecoveryReport {
+  uint64_t pending = 0;      // items that will be uploaded
+  uint64_t interrupted = 0;  // items that were open
+  uint64_t lost_found = 0;   // backing files without a row, moved to lost+found
+  uint64_t missing = 0;      // rows whose backing file is missing, parked
+};
+
+class Store;
+
+// Keeps the bytes of an item from eviction, and its StagedFile open. Movable. Destroying the last
+// pin of a kClean, verified item evicts it; of a deleted item removes its bytes.
+class Pin {
+ public:
+  Pin() = default;
+  Pin(Pin&& other) noexcept;
+  Pin& operator=(Pin&& other) noexcept;
+  ~Pin();
+  Pin(const Pin&) = delete;
+  Pin& operator=(const Pin&) = delete;
+
+  explicit operator bool() const { return file_ != nullptr; }
+  StagedFile& operator*() const { return *file_; }
+  StagedFile* operator->() const { return file_.get(); }
+  void Reset();
+
+ private:
+  friend class Store;
+  Store* store_ = nullptr;
+  std::shared_ptr<StagedFile> file_;
+  bool writable_ = false;
+};
+
+class Store {
+ public:
+  // EBUSY: another daemon owns the directory (text names its pid). EACCES: not writable or not
+  // ours. EPROTO: the journal is of a newer version. Recovers from the journal alone; no remote call.
+  static Result<std::unique_ptr<Store>> Open(const StoreOptions& options, const Clock& clock);
+  virtual ~Store() = default;
+
+  virtual const RecoveryReport& recovery() const = 0;
+  virtual const std::string& device_id() const = 0;  // made once, kept in the directory
+  virtual Feed& feed() = 0;
+
+  // ---- Looking (memory only) --------------------------------------------------------------
+  virtual Overlay Lookup(const std::string& path) const = 0;
+  virtual std::optional<Item> Get(ItemId id) const = 0;
+  virtual std::vector<OverlayEntry> ListDir(const std::string& dir) const = 0;
+  // Every item, oldest change first (for the scheduler's start, status and drain).
+  virtual std::vector<Item> All() const = 0;
+  virtual StoreTotals Totals() const = 0;
+
+  // ---- fs: names and bytes -----------------------------------------------------------------
+  virtual Ino NewIno() = 0;
+  // A new empty file in kOpen with its backing file. A previous overlay row of that path that is
+  // not an item (gone, uploaded) is replaced. EEXIST when an item is there. The caller then takes
+  // a write pin.
+  virtual Result<Item> CreateFile(const std::string& path, Ino ino, const Attr& attr) = 0;
+  // A staged copy of a remote file that is to be modified: kClean, empty, to be filled by the caller
+  // through a write pin, then declared complete (HydrationDone) before anybody else may see it. An
+  // item that was never declared complete is discarded at the next start.
+  virtual Result<Item> BeginHydration(const std::string& path, Ino ino, const Attr& attr,
+                                      const Identity& identity) = 0;
+  virtual Status HydrationDone(ItemId id) = 0;
+  // A staged directory in kWaiting: created remotely by the uploader, before anything below it.
+  virtual Result<Item> MakeDir(const std::string& path, Ino ino, const Attr& attr) = 0;
+
+  virtual Result<Pin> PinFile(ItemId id, bool writable) = 0;
+  // A writable open of an item in any state but kRemoving: -> kOpen, voids a running seal; an upload
+  // in flight becomes stale (the uploader cancels it). The last seal is kept for NothingChanged.
+  virtual Status BeginWrite(ItemId id) = 0;
+  // FLUSH of a changed writable handle: the closed mark (size, mtime, ctime of the backing file;
+  // HARD-CASES 3). No state change.
+  virtual Status MarkClosed(ItemId id) = 0;
+  // The last writable handle is gone (write pins released): `changed` -> kSealing; else back to what
+  // it was before BeginWrite (the old seal and its digests stand again).
+  virtual Status EndWrite(ItemId id, bool changed) = 0;
+  virtual Status SetAttr(ItemId id, const Attr& attr) = 0;
+  // fsync(2): data and journal on stable storage before it returns.
+  virtual Status Sync(ItemId id) = 0;
+
+  // Local half of unlink and rmdir: the name is gone at once (kGone overlay iff `remote_exists`);
+  // bytes go when unpinned. An item with a started upload becomes kRemoving and stays for the
+  // uploader; else its row is deleted.
+  virtual Status Remove(const std::string& path, bool remote_exists) = 0;
+  // Local half of rename, for a file or for a directory with all items, memories and gone rows
+  // beneath it. An item at `to` is removed as Remove does. `from` becomes kGone iff
+  // `remote_exists_at_from`. Never touches bytes; uploads in flight go on to their upload_path.
+  virtual Status Rename(const std::string& from, const std::string& to,
+                        bool remote_exists_at_from) = 0;
+
+  // ---- Attribute memory ----------------------------------------------------------------------
+  virtual std::optional<Memory> Recall(const std::string& path) const = 0;
+  virtual std::vector<Memory> RecallDir(const std::string& dir) const = 0;
+  virtual Status Remember(const Memory& memory) = 0;
+  virtual Status ForgetMemory(const std::string& path) = 0;
+  // A listing of `dir` begun after the calls that made them: confirms uploaded rows that it shows,
+  // drops gone rows that it lacks. `names` is every name in the listing.
+  virtual void Reconcile(const std::string& dir, SteadyTime begun,
+                         const std::vector<std::string>& names) = 0;
+
+  // ---- upload: the way of one sealed generation ------------------------------------------------
+  // Each returns ESTALE when `generation` is no longer the item's sealed one (changed, deleted):
+  // the caller then cancels. MarkUploadGone alone is valid in any state.
+  virtual Result<std::unique_ptr<SealedReader>> OpenSealed(ItemId id, Generation generation) = 0;
+  // Before Start (or CreateFolder) is sent. -> kUploading.
+  virtual Status MarkStarting(ItemId id, Generation generation, const std::string& upload_path,
+                              const std::optional<Identity>& replaced) = 0;
+  virtual Status MarkStarted(ItemId id, Generation generation, const std::string& upload_id) = 0;
+  // Ranges that the server acknowledged (a ledger per upload; journalled now and then).
+  virtual void MarkServed(ItemId id, Generation generation, const ByteRange& range) = 0;
+  virtual bool ServedWhole(ItemId id, Generation generation) const = 0;
+  virtual Status SetDigests(ItemId id, Generation generation, const Digests& digests) = 0;
+  virtual Status MarkVerifying(ItemId id, Generation generation) = 0;  // -> kVerifying
+  // Verified at upload_path. -> kPlacing; the uploader then moves it to the item's path.
+  virtual Status MarkPlacing(ItemId id, Generation generation) = 0;
+  // The remote copy now stands at `upload_path` (after a placing step).
+  virtual Status SetUploadPath(ItemId id, Generation generation, const std::string& upload_path) = 0;
+  // Verified at its own path `path` with `identity`. EAGAIN when the item was renamed meanwhile
+  // (place again). The item leaves: memory row (kUploaded), bytes evicted once unpinned.
+  virtual Status MarkDone(ItemId id, Generation generation, const std::string& path,
+                          const Identity& identity) = 0;
+  // -> kWaiting with one attempt more and a next try; or -> kParked. The upload, if any is known, is
+  // kept in the row (it must be cancelled or adopted before the next Start) unless it is over.
+  virtual Status MarkFailed(ItemId id, Generation generation, const Error& error,
+                            int64_t not_before_ns, bool park) = 0;
+  // The server no longer has the upload `upload_path`/`upload_id` of this item: clears it.
+  virtual Status MarkUploadGone(ItemId id) = 0;
+  // A kRemoving item whose remote side is clean.
+  virtual Status ForgetRemoved(ItemId id) = 0;
+  // kParked, kInterrupted or backing off -> kWaiting (or kSealing) now.
+  virtual Status Retry(ItemId id) = 0;
+};
+
+}  // namespace outboxfs::cache
