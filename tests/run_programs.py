@@ -21,6 +21,12 @@ import time
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 MARK = "OUTBOXFS_TEST_RUN"  # in the environment of all that a test starts: how we find leftovers
 SLOWER = {"plain": 1, "asan": 3, "tsan": 8}
+# Root gives each program a mount namespace, so that its mounts are told from everybody else's. Mounts of
+# ours that exist outside are dropped inside, or they could not end before the test does. The shell
+# lists the mounts that the program left.
+NAMESPACE = ["unshare", "--mount", "--propagation", "slave", "--", "sh", "-c",
+             """list=$1; shift; umount -a -l -t fuse.outboxfs 2>/dev/null
+             "$@"; code=$?; cat /proc/self/mountinfo >"$list"; exit $code""", "sh"]
 
 
 @dataclasses.dataclass
@@ -50,11 +56,12 @@ def sanitizer_environment(kind, report):
     return {}
 
 
-def fuse_mounts():
-    with open("/proc/self/mountinfo", encoding="utf-8", errors="surrogateescape") as table:
-        rows = [line.split(" - ") for line in table]
+def fuse_mounts(table="/proc/self/mountinfo"):
+    """Mountpoints of FUSE file systems, as (mountpoint, mount options of the file system)."""
+    with open(table, encoding="utf-8", errors="surrogateescape") as lines:
+        rows = [line.rstrip("\n").split(" - ") for line in lines]
     # Field 4 is the mountpoint, with spaces and the like as octal escapes.
-    return {left.split()[4] for left, right in rows if right.startswith("fuse")}
+    return {(left.split()[4], right) for left, right in rows if right.startswith("fuse")}
 
 
 def unescape(mountpoint):
@@ -91,12 +98,18 @@ def leftovers(mark):
     return [f"left a process behind: {command.strip()}" for command in found.values()]
 
 
-def left_mounts(before):
-    found = fuse_mounts() - before
-    for mountpoint in found:
-        subprocess.run(["fusermount3", "-u", "-z", unescape(mountpoint)], check=False,
-                       stderr=subprocess.DEVNULL)
-    return [f"left a mount behind: {unescape(mountpoint)}" for mountpoint in sorted(found)]
+def left_mounts(before, list_file):
+    """Mounts that a program left in its namespace; without one, those that appeared meanwhile."""
+    if list_file.exists():
+        left = fuse_mounts(list_file) - before - fuse_mounts()  # the namespace has ended, and they with it
+    elif os.getuid() == 0:
+        left = set()  # killed before it could list them
+    else:
+        left = {mount for mount in fuse_mounts() - before if f"user_id={os.getuid()}" in mount[1]}
+        for mountpoint, _ in left:
+            subprocess.run(["fusermount3", "-u", "-z", unescape(mountpoint)], check=False,
+                           stderr=subprocess.DEVNULL)
+    return [f"left a mount behind: {unescape(mountpoint)}" for mountpoint, _ in sorted(left)]
 
 
 def count_cases(outcome, result_file, log_file, exit_text):
@@ -140,8 +153,8 @@ def run_to_end(command, environment, log_file, timeout, workdir):
             os.killpg(child.pid, signal.SIGKILL)
             child.wait()
             return f"timed out after {timeout:.0f} s"
-    if code < 0:
-        return f"crashed with {signal.Signals(-code).name}"
+    if code < 0 or code > 128:  # above 128: as the shell of NAMESPACE says it
+        return f"crashed with {signal.Signals(-code if code < 0 else code - 128).name}"
     return f"exited with {code}" if code else ""
 
 
@@ -160,12 +173,16 @@ def run_program(test, options, logs):
     if options.kind != "plain":
         # The sanitizers of gcc 12 do not know the wide address randomisation of newer kernels.
         command = ["setarch", "-R", *command]
+    list_file = logs / f"{safe}.mounts"
+    if os.getuid() == 0:
+        command = [*NAMESPACE, str(list_file), *command]
+    mounts = fuse_mounts()
     limit = (test["timeout"] or 300) * SLOWER[options.kind]
     started = time.monotonic()
     exit_text = run_to_end(command, environment, log_file, limit, test["workdir"])
     outcome.seconds = time.monotonic() - started
     count_cases(outcome, result_file, log_file, exit_text)
-    outcome.failures += leftovers(mark)
+    outcome.failures += left_mounts(mounts, list_file) + leftovers(mark)
     for path in sorted(logs.glob(f"{safe}.sanitizer.*")):
         if path.stat().st_size:
             outcome.failures.append(f"(sanitizer) {path}")
@@ -225,7 +242,6 @@ def main():
         old.unlink()
 
     outcomes = []
-    mounts = fuse_mounts()
     with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
         running = [pool.submit(run_program, test, options, logs)
                    for test in sorted(tests, key=lambda test: -test["priority"])
@@ -233,15 +249,9 @@ def main():
         for done in concurrent.futures.as_completed(running):
             outcomes.append(done.result())
             show(outcomes[-1], logs)
-    parallel_mounts = left_mounts(mounts)
-    if parallel_mounts:
-        outcomes.append(Outcome("(parallel tests)", failures=parallel_mounts))
-        print("\n".join(parallel_mounts))
     for test in filter(is_serial, tests):
-        outcome = run_program(test, options, logs)
-        outcome.failures += left_mounts(mounts)
-        outcomes.append(outcome)
-        show(outcome, logs)
+        outcomes.append(run_program(test, options, logs))
+        show(outcomes[-1], logs)
 
     passed = sum(outcome.passed for outcome in outcomes)
     failed = sum(len(outcome.failures) for outcome in outcomes)
