@@ -3,7 +3,9 @@
 #pragma once
 
 #include <chrono>
+#include <list>
 #include <memory>
+#include <optional>
 #include <string>
 #include <unordered_map>
 #include <vector>
@@ -16,7 +18,7 @@ namespace outboxfs::remote {
 
 // One answer of the server, immutable once made.
 struct Listing {
-  SteadyTime begun;           // when the call was sent: changes before it are visible in it
+  SteadyTime begun;            // when the call was sent: changes before it are visible in it
   std::vector<Entry> entries;  // sorted by name; equal names stay in the server's order
   // The first entry of that name, or nullptr.
   const Entry* Find(const std::string& name) const;
@@ -26,8 +28,17 @@ using ListingPtr = std::shared_ptr<const Listing>;
 
 class DirCache {
  public:
+  // Beyond these the listings that were not used for the longest time go.
+  struct Limits {
+    size_t dirs = 10'000;
+    size_t entries = 2'000'000;  // of all listings together
+  };
+
   // `api` and `clock` must outlive the cache. A listing is fresh for `ttl`.
+  DirCache(NamespaceApi& api, const Clock& clock, std::chrono::nanoseconds ttl, Limits limits);
   DirCache(NamespaceApi& api, const Clock& clock, std::chrono::nanoseconds ttl);
+  DirCache(const DirCache&) = delete;
+  DirCache& operator=(const DirCache&) = delete;
   ~DirCache();
 
   // The fresh listing, or nullptr. Never an RPC: this is the fast lane.
@@ -48,14 +59,39 @@ class DirCache {
   void InvalidateAll();
 
  private:
-  struct Slot;
-  std::shared_ptr<Slot> SlotOf(const std::string& dir);
+  // One RPC under way, shared by all who wait for it.
+  struct Flight;
+  struct Slot {
+    ListingPtr listing;
+    bool forced = false;  // `listing` is the answer to a forced call, and not edited since
+    std::vector<std::shared_ptr<Flight>> flights;  // the newest last
+    std::list<std::string>::iterator age;          // in ages_
+  };
+  using Slots = std::unordered_map<std::string, Slot>;
+
+  static void OutdateFlights(Slot& slot);
+  ListingPtr FreshLocked(const std::string& dir) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  Slot& SlotLocked(const std::string& dir) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  // nullopt: the flight ended for a reason of its leader only, look again.
+  std::optional<Result<ListingPtr>> Join(const std::shared_ptr<Flight>& flight,
+                                         const std::stop_token& stop)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  Result<ListingPtr> Fly(const std::string& dir, bool forced, const std::stop_token& stop)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  void LandLocked(const std::string& dir, const std::shared_ptr<Flight>& flight)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  void StoreLocked(Slot& slot, ListingPtr listing, bool forced) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  void DropLocked(Slots::iterator at) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  void ShrinkLocked(const std::string& keep) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
 
   NamespaceApi& api_;
   const Clock& clock_;
   const std::chrono::nanoseconds ttl_;
+  const Limits limits_;
   mutable Mutex mu_;
-  std::unordered_map<std::string, std::shared_ptr<Slot>> slots_ ABSL_GUARDED_BY(mu_);
+  mutable std::list<std::string> ages_ ABSL_GUARDED_BY(mu_);  // least recently used first
+  Slots slots_ ABSL_GUARDED_BY(mu_);
+  size_t entries_ ABSL_GUARDED_BY(mu_) = 0;
 };
 
 }  // namespace outboxfs::remote

@@ -19,7 +19,8 @@
 
 namespace outboxfs::remote {
 
-// One entry of a listing. Names have been validated: never empty, ".", "..", and without "/" or NUL.
+// One entry of a listing. Names have been validated: never empty, ".", "..", and without "/" or
+// NUL.
 struct Entry {
   std::string name;
   bool is_dir = false;

@@ -35,7 +35,7 @@ struct Credentials {
 struct ConnectOptions {
   Endpoint endpoint;
   Credentials credentials;
-  std::string ca_file;      // PEM; empty: the system's roots
+  std::string ca_file;  // PEM; empty: the system's roots
   bool tls_verify = true;
 };
 

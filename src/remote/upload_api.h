@@ -59,7 +59,7 @@ struct ReadRequest {
   auto operator<=>(const ReadRequest&) const = default;
 };
 struct HashRequest {
-  uint32_t type = 0;  // as on the wire: may be a type that we do not know
+  uint32_t type = 0;        // as on the wire: may be a type that we do not know
   uint32_t block_size = 0;  // bytes; 0: no block hashes wanted
   auto operator<=>(const HashRequest&) const = default;
 };
@@ -81,8 +81,8 @@ struct ReadAnswer {
   std::span<const std::byte> data;
 };
 
-// Progress of one hash job; the message with `hash` is the final one. A cancelled job sends one last
-// message without it (PROTOCOL 2.6).
+// Progress of one hash job; the message with `hash` is the final one. A cancelled job sends one
+// last message without it (PROTOCOL 2.6).
 struct HashReport {
   std::string upload_id;
   HashType type = HashType::kUnknown;

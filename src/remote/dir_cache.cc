@@ -1,0 +1,228 @@
+#include "remote/dir_cache.h"
+
+#include <algorithm>
+#include <cerrno>
+#include <utility>
+
+namespace outboxfs::remote {
+namespace {
+
+bool ByName(const Entry& a, const Entry& b) { return a.name < b.name; }
+
+auto RangeOf(const std::vector<Entry>& entries, const std::string& name) {
+  Entry wanted;
+  wanted.name = name;
+  return std::equal_range(entries.begin(), entries.end(), wanted, ByName);
+}
+
+bool IsAtOrBelow(const std::string& dir, const std::string& top) {
+  if (top == "/" || dir == top) return true;
+  return dir.size() > top.size() && dir.starts_with(top) && dir[top.size()] == '/';
+}
+
+}  // namespace
+
+const Entry* Listing::Find(const std::string& name) const {
+  const auto [first, last] = RangeOf(entries, name);
+  return first == last ? nullptr : &*first;
+}
+
+size_t Listing::Count(const std::string& name) const {
+  const auto [first, last] = RangeOf(entries, name);
+  return static_cast<size_t>(last - first);
+}
+
+// Its fields are guarded by the cache's mu_, except those that never change.
+struct DirCache::Flight {
+  Flight(SteadyTime begun_at, bool is_forced) : begun(begun_at), forced(is_forced) {}
+  const SteadyTime begun;
+  const bool forced;
+  bool outdated = false;  // something changed meanwhile: for those who wait already, not for later
+  std::optional<Result<ListingPtr>> result;
+  CondVar landed;
+};
+
+void DirCache::OutdateFlights(Slot& slot) {
+  for (const auto& flight : slot.flights) flight->outdated = true;
+}
+
+DirCache::DirCache(NamespaceApi& api, const Clock& clock, std::chrono::nanoseconds ttl,
+                   Limits limits)
+    : api_(api), clock_(clock), ttl_(ttl), limits_(limits) {}
+DirCache::DirCache(NamespaceApi& api, const Clock& clock, std::chrono::nanoseconds ttl)
+    : DirCache(api, clock, ttl, Limits()) {}
+DirCache::~DirCache() = default;
+
+ListingPtr DirCache::FreshLocked(const std::string& dir) const {
+  const auto at = slots_.find(dir);
+  if (at == slots_.end() || !at->second.listing) return nullptr;
+  if (clock_.Now() - at->second.listing->begun >= ttl_) return nullptr;
+  ages_.splice(ages_.end(), ages_, at->second.age);
+  return at->second.listing;
+}
+
+DirCache::Slot& DirCache::SlotLocked(const std::string& dir) {
+  auto [at, made] = slots_.try_emplace(dir);
+  if (made) at->second.age = ages_.insert(ages_.end(), dir);
+  return at->second;
+}
+
+ListingPtr DirCache::Peek(const std::string& dir) const {
+  MutexLock lock(mu_);
+  return FreshLocked(dir);
+}
+
+Result<ListingPtr> DirCache::Get(const std::string& dir, const std::stop_token& stop) {
+  MutexLock lock(mu_);
+  for (;;) {
+    if (ListingPtr listing = FreshLocked(dir)) return listing;
+    const Slot& slot = SlotLocked(dir);
+    if (slot.flights.empty() || slot.flights.back()->outdated) return Fly(dir, false, stop);
+    const std::shared_ptr<Flight> flight = slot.flights.back();
+    if (auto result = Join(flight, stop)) return *std::move(result);
+  }
+}
+
+Result<ListingPtr> DirCache::Refresh(const std::string& dir, SteadyTime not_before,
+                                     const std::stop_token& stop) {
+  MutexLock lock(mu_);
+  for (;;) {
+    const Slot& slot = SlotLocked(dir);
+    if (slot.listing && slot.forced && slot.listing->begun >= not_before) return slot.listing;
+    const auto fits = [not_before](const std::shared_ptr<Flight>& flight) {
+      return flight->forced && flight->begun >= not_before;
+    };
+    const auto at = std::find_if(slot.flights.begin(), slot.flights.end(), fits);
+    if (at == slot.flights.end()) return Fly(dir, true, stop);
+    const std::shared_ptr<Flight> flight = *at;
+    if (auto result = Join(flight, stop)) return *std::move(result);
+  }
+}
+
+std::optional<Result<ListingPtr>> DirCache::Join(const std::shared_ptr<Flight>& flight,
+                                                 const std::stop_token& stop) {
+  while (!flight->result) {
+    if (stop.stop_requested()) return Fail(ECANCELED, "GetSubFiles: stopped");
+    flight->landed.Wait(mu_, stop);
+  }
+  if (!*flight->result && flight->result->error().code == ECANCELED) return std::nullopt;
+  return flight->result;
+}
+
+Result<ListingPtr> DirCache::Fly(const std::string& dir, bool forced, const std::stop_token& stop) {
+  const auto flight = std::make_shared<Flight>(clock_.Now(), forced);
+  SlotLocked(dir).flights.push_back(flight);
+  mu_.unlock();
+  Result<std::vector<Entry>> entries = api_.List(dir, forced, stop);
+  Result<ListingPtr> result;
+  if (entries) {
+    auto listing = std::make_shared<Listing>(Listing{flight->begun, *std::move(entries)});
+    std::stable_sort(listing->entries.begin(), listing->entries.end(), ByName);
+    result = ListingPtr(std::move(listing));
+  } else {
+    result = Fail(std::move(entries.error()));
+  }
+  mu_.lock();
+  flight->result = result;
+  flight->landed.NotifyAll();
+  LandLocked(dir, flight);
+  return result;
+}
+
+void DirCache::LandLocked(const std::string& dir, const std::shared_ptr<Flight>& flight) {
+  const auto at = slots_.find(dir);  // there: a slot lives as long as its flights
+  Slot& slot = at->second;
+  std::erase(slot.flights, flight);
+  const Result<ListingPtr>& result = *flight->result;
+  // An older answer never replaces a newer one; the edits that made it outdated are not in it.
+  const bool store =
+      result && !flight->outdated && (!slot.listing || slot.listing->begun <= (*result)->begun);
+  if (store) {
+    StoreLocked(slot, *result, flight->forced);
+    ShrinkLocked(dir);
+  } else if (!slot.listing && slot.flights.empty()) {
+    DropLocked(at);
+  }
+}
+
+void DirCache::StoreLocked(Slot& slot, ListingPtr listing, bool forced) {
+  if (slot.listing) entries_ -= slot.listing->entries.size();
+  if (listing) entries_ += listing->entries.size();
+  slot.listing = std::move(listing);
+  slot.forced = forced;
+  ages_.splice(ages_.end(), ages_, slot.age);
+}
+
+// Forgets what is known; flights under way keep the slot.
+void DirCache::DropLocked(Slots::iterator at) {
+  Slot& slot = at->second;
+  if (slot.listing) entries_ -= slot.listing->entries.size();
+  slot.listing = nullptr;
+  slot.forced = false;
+  OutdateFlights(slot);
+  if (!slot.flights.empty()) return;
+  ages_.erase(slot.age);
+  slots_.erase(at);
+}
+
+void DirCache::ShrinkLocked(const std::string& keep) {
+  auto age = ages_.begin();
+  while ((slots_.size() > limits_.dirs || entries_ > limits_.entries) && age != ages_.end()) {
+    const auto at = slots_.find(*age);
+    ++age;
+    if (at->first != keep && at->second.flights.empty()) DropLocked(at);
+  }
+}
+
+void DirCache::Put(const std::string& dir, const Entry& entry) {
+  MutexLock lock(mu_);
+  const auto at = slots_.find(dir);
+  if (at == slots_.end()) return;
+  Slot& slot = at->second;
+  OutdateFlights(slot);
+  if (!slot.listing) return;
+  // Which of several entries of one name it is cannot be known.
+  if (slot.listing->Count(entry.name) > 1) return DropLocked(at);
+  auto edited = std::make_shared<Listing>(*slot.listing);
+  const auto place =
+      std::lower_bound(edited->entries.begin(), edited->entries.end(), entry, ByName);
+  if (place != edited->entries.end() && place->name == entry.name) {
+    *place = entry;
+  } else {
+    edited->entries.insert(place, entry);
+  }
+  StoreLocked(slot, std::move(edited), false);
+}
+
+void DirCache::Erase(const std::string& dir, const std::string& name) {
+  MutexLock lock(mu_);
+  const auto at = slots_.find(dir);
+  if (at == slots_.end()) return;
+  Slot& slot = at->second;
+  OutdateFlights(slot);
+  if (!slot.listing) return;
+  const size_t count = slot.listing->Count(name);
+  if (count == 0) return;
+  if (count > 1) return DropLocked(at);
+  auto edited = std::make_shared<Listing>(*slot.listing);
+  std::erase_if(edited->entries, [&name](const Entry& entry) { return entry.name == name; });
+  StoreLocked(slot, std::move(edited), false);
+}
+
+void DirCache::Invalidate(const std::string& dir) {
+  MutexLock lock(mu_);
+  const auto at = slots_.find(dir);
+  if (at != slots_.end()) DropLocked(at);
+}
+
+void DirCache::InvalidateTree(const std::string& dir) {
+  MutexLock lock(mu_);
+  for (auto at = slots_.begin(); at != slots_.end();) {
+    const auto here = at++;
+    if (IsAtOrBelow(here->first, dir)) DropLocked(here);
+  }
+}
+
+void DirCache::InvalidateAll() { InvalidateTree("/"); }
+
+}  // namespace outboxfs::remote

@@ -1,0 +1,191 @@
+#include "remote/grpc_error.h"
+
+#include <grpcpp/support/status.h>
+
+#include <cerrno>
+#include <string>
+
+namespace outboxfs::remote {
+namespace {
+
+// kText stands for a success=false answer. kAnyText also for the codes that servers use for
+// "something failed, read the text": a cloud's failure is passed through in words.
+constexpr int kText = grpc::StatusCode::OK;
+constexpr int kAnyText = -1;
+constexpr int kEvery = -2;
+
+struct Row {
+  int status;             // a grpc::StatusCode or one of the above
+  std::string_view part;  // of the normalised text; empty: any text
+  int code;
+  Retry retry;
+};
+
+// The first row that fits decides. `part` is matched against the lower-case text in which every run
+// of ASCII punctuation and space is one space.
+constexpr Row kRows[] = {
+    // The remote upload calls' own words, under whatever code.
+    {kEvery, "upload session not found", ENOENT, Retry::kBackoff},
+    {kEvery, "no pending read waiter", ESTALE, Retry::kBackoff},
+
+    // The account and its token: nothing else will work either.
+    {grpc::UNAUTHENTICATED, "", EACCES, Retry::kPauseAll},
+    {grpc::PERMISSION_DENIED, "invalid user plan", EACCES, Retry::kPauseAll},
+    {grpc::RESOURCE_EXHAUSTED, "message larger than max", EMSGSIZE, Retry::kPark},
+
+    // Codes that say it all, before a path in the text can look like a reason.
+    {grpc::NOT_FOUND, "", ENOENT, Retry::kBackoff},
+    {grpc::ALREADY_EXISTS, "", EEXIST, Retry::kBackoff},
+    {grpc::INVALID_ARGUMENT, "", EINVAL, Retry::kPark},
+    {grpc::OUT_OF_RANGE, "", EINVAL, Retry::kPark},
+    {grpc::DEADLINE_EXCEEDED, "", ETIMEDOUT, Retry::kBackoff},
+
+    // Throttling and "risk control" by the cloud.
+    {kEvery, "too many requests", EAGAIN, Retry::kPauseAll},
+    {kEvery, "status 429", EAGAIN, Retry::kPauseAll},
+    {kEvery, "code 429", EAGAIN, Retry::kPauseAll},
+    {kEvery, "http 429", EAGAIN, Retry::kPauseAll},
+    {kEvery, "error 429", EAGAIN, Retry::kPauseAll},
+    {kEvery, "rate limit", EAGAIN, Retry::kPauseAll},
+    {kEvery, "throttl", EAGAIN, Retry::kPauseAll},
+    {kEvery, "risk control", EAGAIN, Retry::kPauseAll},
+    {kEvery, "access limit", EAGAIN, Retry::kPauseAll},
+    {kEvery, "风控", EAGAIN, Retry::kPauseAll},
+    {kEvery, "频繁", EAGAIN, Retry::kPauseAll},
+    {kEvery, "访问上限", EAGAIN, Retry::kPauseAll},
+
+    // No room in the cloud.
+    {kEvery, "quota", ENOSPC, Retry::kPauseAll},
+    {kEvery, "no space", ENOSPC, Retry::kPauseAll},
+    {kEvery, "not enough space", ENOSPC, Retry::kPauseAll},
+    {kEvery, "insufficient space", ENOSPC, Retry::kPauseAll},
+    {kEvery, "insufficient storage", ENOSPC, Retry::kPauseAll},
+    {kEvery, "storage full", ENOSPC, Retry::kPauseAll},
+    {kEvery, "storage is full", ENOSPC, Retry::kPauseAll},
+    {kEvery, "out of space", ENOSPC, Retry::kPauseAll},
+    {kEvery, "space is not enough", ENOSPC, Retry::kPauseAll},
+    {kEvery, "空间不足", ENOSPC, Retry::kPauseAll},
+    {kEvery, "容量不足", ENOSPC, Retry::kPauseAll},
+
+    // Codes whose texts may have said more.
+    {grpc::PERMISSION_DENIED, "", EACCES, Retry::kPark},
+    {grpc::UNAVAILABLE, "", EIO, Retry::kBackoff},
+    {grpc::RESOURCE_EXHAUSTED, "", EAGAIN, Retry::kPauseAll},
+    // CreateFolder in the virtual root, or on a cloud that cannot.
+    {grpc::UNIMPLEMENTED, "create_folder", EPERM, Retry::kPark},
+    {grpc::UNIMPLEMENTED, "not supported", EPERM, Retry::kPark},
+    {grpc::UNIMPLEMENTED, "", EOPNOTSUPP, Retry::kPark},
+
+    // Words only. What is not there comes before "exist".
+    {kAnyText, "not logged in", EACCES, Retry::kPauseAll},
+    {kAnyText, "not login", EACCES, Retry::kPauseAll},
+    {kAnyText, "unauthorized", EACCES, Retry::kPauseAll},
+    {kAnyText, "unauthenticated", EACCES, Retry::kPauseAll},
+    {kAnyText, "token expired", EACCES, Retry::kPauseAll},
+    {kAnyText, "invalid token", EACCES, Retry::kPauseAll},
+    {kAnyText, "请重新登录", EACCES, Retry::kPauseAll},
+    {kAnyText, "not exist", ENOENT, Retry::kBackoff},
+    {kAnyText, "n t exist", ENOENT, Retry::kBackoff},  // doesn't
+    {kAnyText, "no such file", ENOENT, Retry::kBackoff},
+    {kAnyText, "not found", ENOENT, Retry::kBackoff},
+    {kAnyText, "notfound", ENOENT, Retry::kBackoff},
+    {kAnyText, "already deleted", ENOENT, Retry::kBackoff},
+    {kAnyText, "不存在", ENOENT, Retry::kBackoff},
+    {kAnyText, "already", EEXIST, Retry::kBackoff},
+    {kAnyText, "exist", EEXIST, Retry::kBackoff},
+    {kAnyText, "已存在", EEXIST, Retry::kBackoff},
+    {kAnyText, "同名", EEXIST, Retry::kBackoff},
+    {kAnyText, "not a directory", ENOTDIR, Retry::kPark},
+    {kAnyText, "not a folder", ENOTDIR, Retry::kPark},
+    {kAnyText, "is a directory", EISDIR, Retry::kPark},
+    {kAnyText, "not empty", ENOTEMPTY, Retry::kBackoff},
+    {kAnyText, "name too long", ENAMETOOLONG, Retry::kPark},
+    {kAnyText, "name is too long", ENAMETOOLONG, Retry::kPark},
+    {kAnyText, "invalid name", EINVAL, Retry::kPark},
+    {kAnyText, "invalid file name", EINVAL, Retry::kPark},
+    {kAnyText, "illegal character", EINVAL, Retry::kPark},
+    {kAnyText, "invalid character", EINVAL, Retry::kPark},
+    {kAnyText, "too large", EFBIG, Retry::kPark},
+    {kAnyText, "too big", EFBIG, Retry::kPark},
+    {kAnyText, "read only", EROFS, Retry::kPark},
+    {kAnyText, "readonly", EROFS, Retry::kPark},
+    {kAnyText, "permission denied", EACCES, Retry::kPark},
+    {kAnyText, "no permission", EACCES, Retry::kPark},
+    {kAnyText, "access denied", EACCES, Retry::kPark},
+    {kAnyText, "forbidden", EACCES, Retry::kPark},
+    {kAnyText, "not supported", EPERM, Retry::kPark},
+    {kAnyText, "unsupported", EPERM, Retry::kPark},
+    {kAnyText, "timed out", ETIMEDOUT, Retry::kBackoff},
+    {kAnyText, "timeout", ETIMEDOUT, Retry::kBackoff},
+
+    // CANCELLED too: whoever asked for it says ECANCELED himself, so this one was not us.
+    {kEvery, "", EIO, Retry::kBackoff},
+};
+
+std::string Normalised(std::string_view text) {
+  std::string out;
+  out.reserve(text.size());
+  for (const char c : text) {
+    const auto u = static_cast<unsigned char>(c);
+    if (u >= 'A' && u <= 'Z') {
+      out += static_cast<char>(u - 'A' + 'a');
+    } else if (u >= 0x80 || (u >= 'a' && u <= 'z') || (u >= '0' && u <= '9') || u == '_') {
+      out += c;
+    } else if (!out.empty() && out.back() != ' ') {
+      out += ' ';
+    }
+  }
+  return out;
+}
+
+bool SaysOnlyWords(int status) {
+  return status == kText || status == grpc::UNKNOWN || status == grpc::INTERNAL ||
+         status == grpc::FAILED_PRECONDITION || status == grpc::ABORTED;
+}
+
+const Row& RowFor(int status, std::string_view text) {
+  const std::string words = Normalised(text);
+  for (const Row& row : kRows) {
+    const bool fits = row.status == kEvery || row.status == status ||
+                      (row.status == kAnyText && SaysOnlyWords(status));
+    if (fits && words.find(row.part) != std::string::npos) return row;
+  }
+  return kRows[std::size(kRows) - 1];
+}
+
+Error Make(const Row& row, std::string_view call, std::string_view text) {
+  return Error{row.code, row.retry, std::string(call) + ": " + std::string(text)};
+}
+
+}  // namespace
+
+Error FromStatus(const grpc::Status& status, std::string_view call) {
+  static constexpr std::string_view kNames[] = {"ok",
+                                                "cancelled",
+                                                "unknown error",
+                                                "invalid argument",
+                                                "deadline exceeded",
+                                                "not found",
+                                                "already exists",
+                                                "permission denied",
+                                                "resource exhausted",
+                                                "failed precondition",
+                                                "aborted",
+                                                "out of range",
+                                                "not implemented",
+                                                "internal error",
+                                                "unavailable",
+                                                "data loss",
+                                                "unauthenticated"};
+  const auto code = static_cast<size_t>(status.error_code());
+  std::string text(code < std::size(kNames) ? kNames[code] : "unknown status");
+  if (!status.error_message().empty()) text += ": " + status.error_message();
+  // The name of the code is not matched: only what the server wrote.
+  return Make(RowFor(status.error_code(), status.error_message()), call, text);
+}
+
+Error FromServerText(std::string_view text, std::string_view call) {
+  return Make(RowFor(kText, text), call, text.empty() ? "failed without a reason" : text);
+}
+
+}  // namespace outboxfs::remote

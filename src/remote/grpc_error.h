@@ -1,0 +1,23 @@
+// The one table that turns what the server says (gRPC status, or the text of a success=false
+// answer) into an Error. PROTOCOL.md 2.10 collects the texts; most failures of the clouds behind
+// the server arrive as text only. Pure functions, thread-safe.
+#pragma once
+
+#include <string_view>
+
+#include "common/error.h"
+
+namespace grpc {
+class Status;
+}
+
+namespace outboxfs::remote {
+
+// `status` is not OK; `call` names the RPC and goes in front of the text.
+Error FromStatus(const grpc::Status& status, std::string_view call);
+
+// The errorMessage of a success=false answer or of an upload's terminal status. An empty text is an
+// error as well (EIO).
+Error FromServerText(std::string_view text, std::string_view call);
+
+}  // namespace outboxfs::remote

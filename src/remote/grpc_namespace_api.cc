@@ -1,0 +1,259 @@
+#include "remote/grpc_namespace_api.h"
+
+#include <cerrno>
+#include <utility>
+
+#include "common/log.h"
+#include "remote/convert.h"
+#include "remote/grpc_error.h"
+#include "remote/stream.h"
+
+namespace outboxfs::remote {
+namespace {
+
+using std::chrono::seconds;
+
+constexpr seconds kShort{20};
+constexpr CallKind kList{"GetSubFiles", seconds(60), true};
+constexpr CallKind kFind{"FindFileByPath", kShort, true};
+constexpr CallKind kMakeDir{"CreateFolder", kShort};
+constexpr CallKind kRename{"RenameFile", kShort};
+constexpr CallKind kMove{"MoveFile", kShort};
+constexpr CallKind kDelete{"DeleteFile", kShort};
+constexpr CallKind kSpace{"GetSpaceInfo", kShort, true};
+constexpr CallKind kLink{"GetDownloadUrlPath", kShort, true};
+constexpr CallKind kPush{"PushMessage", seconds(10)};
+constexpr CallKind kSystemInfo{"GetSystemInfo", kShort, true, true};
+constexpr CallKind kTokenInfo{"GetApiTokenInfo", kShort, true, true};
+constexpr CallKind kRuntimeInfo{"GetRuntimeInfo", kShort, true};
+
+Status CheckOperation(const clouddrive::FileOperationResult& result, std::string_view call) {
+  if (result.success()) return {};
+  return Fail(FromServerText(result.errormessage(), call));
+}
+
+class GrpcPushStream final : public PushStream {
+ public:
+  using Opened = OpenedStream<clouddrive::CloudDrivePushMessage>;
+  GrpcPushStream(Connection& connection, Opened opened)
+      : connection_(connection), opened_(std::move(opened)) {}
+
+  Result<FsChange> Next() override {
+    clouddrive::CloudDrivePushMessage message;
+    while (!end_ && opened_.stream->Read(message)) {
+      std::optional<FsChange> change = ToFsChange(message);
+      if (change) return *std::move(change);
+    }
+    if (!end_) end_ = Ended(opened_.stream->Finish());
+    return Fail(*end_);
+  }
+
+  void Cancel() override {
+    cancelled_ = true;
+    opened_.stream->Cancel();
+  }
+
+ private:
+  Error Ended(const grpc::Status& status) {
+    if (cancelled_) return Stopped(kPush.name);
+    if (status.ok()) return {EPIPE, Retry::kBackoff, "PushMessage: ended by the server"};
+    if (status.error_code() == grpc::UNAUTHENTICATED) connection_.Refused(opened_.token);
+    Error error = FromStatus(status, kPush.name);
+    error.code = EPIPE;
+    return error;
+  }
+
+  Connection& connection_;
+  Opened opened_;
+  std::atomic<bool> cancelled_ = false;
+  std::optional<Error> end_;
+};
+
+}  // namespace
+
+GrpcNamespaceApi::GrpcNamespaceApi(Connection& connection, Credentials credentials)
+    : connection_(connection),
+      credentials_(std::move(credentials)),
+      stub_(clouddrive::CloudDriveFileSrv::NewStub(connection.channel())) {}
+
+Result<std::vector<Entry>> GrpcNamespaceApi::List(const std::string& dir, bool force_refresh,
+                                                  const std::stop_token& stop) {
+  if (Status fine = CheckPath(dir); !fine) return Fail(fine.error());
+  clouddrive::ListSubFileRequest request;
+  request.set_path(dir);
+  request.set_forcerefresh(force_refresh);
+  std::vector<Entry> entries;
+  size_t dropped = 0;
+  Status done = connection_.Call(kList, stop, [&](grpc::ClientContext& context) {
+    entries.clear();
+    dropped = 0;
+    auto reader = stub_->GetSubFiles(&context, request);
+    for (clouddrive::SubFilesReply batch; reader->Read(&batch);) {
+      for (const auto& file : batch.subfiles()) {
+        std::optional<Entry> entry = ToEntry(file);
+        entry ? entries.push_back(*std::move(entry)) : void(++dropped);
+      }
+    }
+    return reader->Finish();
+  });
+  if (!done) return Fail(done.error());
+  if (dropped > 0) CountDropped(dir, dropped);
+  return entries;
+}
+
+void GrpcNamespaceApi::CountDropped(const std::string& dir, size_t dropped) {
+  const bool first = dropped_names_.fetch_add(dropped) == 0;
+  constexpr std::string_view kText = "{}: {} names cannot be shown here (said once)";
+  if (first) Log::Warning(kText, dir, dropped);
+}
+
+Result<Entry> GrpcNamespaceApi::Find(const std::string& path, const std::stop_token& stop) {
+  if (Status fine = CheckPath(path); !fine) return Fail(fine.error());
+  clouddrive::FindFileByPathRequest request;
+  request.set_path(path);
+  clouddrive::CloudDriveFile reply;
+  Status done = connection_.Call(kFind, stop, [&](grpc::ClientContext& context) {
+    return stub_->FindFileByPath(&context, request, &reply);
+  });
+  if (!done) return Fail(done.error());
+  if (path == "/") reply.set_name("root");  // the virtual root has no usable name
+  std::optional<Entry> entry = ToEntry(reply);
+  if (!entry) return Fail(ENOENT, "FindFileByPath: an entry without a usable name came back");
+  return *std::move(entry);
+}
+
+Status GrpcNamespaceApi::MakeDir(const std::string& parent, const std::string& name,
+                                 const std::stop_token& stop) {
+  if (Status fine = CheckPath(parent); !fine) return fine;
+  if (Status fine = CheckName(name); !fine) return fine;
+  clouddrive::CreateFolderRequest request;
+  request.set_parentpath(parent);
+  request.set_foldername(name);
+  clouddrive::CreateFolderResult reply;
+  Status done = connection_.Call(kMakeDir, stop, [&](grpc::ClientContext& context) {
+    return stub_->CreateFolder(&context, request, &reply);
+  });
+  return done ? CheckOperation(reply.result(), kMakeDir.name) : done;
+}
+
+Status GrpcNamespaceApi::Rename(const std::string& path, const std::string& new_name,
+                                const std::stop_token& stop) {
+  if (Status fine = CheckPath(path); !fine) return fine;
+  if (Status fine = CheckName(new_name); !fine) return fine;
+  clouddrive::RenameFileRequest request;
+  request.set_thefilepath(path);
+  request.set_newname(new_name);
+  clouddrive::FileOperationResult reply;
+  Status done = connection_.Call(kRename, stop, [&](grpc::ClientContext& context) {
+    return stub_->RenameFile(&context, request, &reply);
+  });
+  return done ? CheckOperation(reply, kRename.name) : done;
+}
+
+Status GrpcNamespaceApi::Move(const std::string& path, const std::string& dest_dir,
+                              const std::stop_token& stop) {
+  if (Status fine = CheckPath(path); !fine) return fine;
+  if (Status fine = CheckPath(dest_dir); !fine) return fine;
+  clouddrive::MoveFileRequest request;
+  request.add_thefilepaths(path);
+  request.set_destpath(dest_dir);
+  // Said explicitly, because zero means Overwrite: whoever wants a target replaced, removes it
+  // first.
+  request.set_conflictpolicy(clouddrive::MoveFileRequest::Skip);
+  request.set_moveacrossclouds(false);
+  clouddrive::FileOperationResult reply;
+  Status done = connection_.Call(kMove, stop, [&](grpc::ClientContext& context) {
+    return stub_->MoveFile(&context, request, &reply);
+  });
+  return done ? CheckOperation(reply, kMove.name) : done;
+}
+
+Status GrpcNamespaceApi::Delete(const std::string& path, const std::stop_token& stop) {
+  if (Status fine = CheckPath(path); !fine) return fine;
+  clouddrive::FileRequest request;
+  request.set_path(path);
+  clouddrive::FileOperationResult reply;
+  Status done = connection_.Call(kDelete, stop, [&](grpc::ClientContext& context) {
+    return stub_->DeleteFile(&context, request, &reply);
+  });
+  return done ? CheckOperation(reply, kDelete.name) : done;
+}
+
+Result<Space> GrpcNamespaceApi::GetSpace(const std::string& path, const std::stop_token& stop) {
+  if (Status fine = CheckPath(path); !fine) return Fail(fine.error());
+  clouddrive::FileRequest request;
+  request.set_path(path);
+  clouddrive::SpaceInfo reply;
+  Status done = connection_.Call(kSpace, stop, [&](grpc::ClientContext& context) {
+    return stub_->GetSpaceInfo(&context, request, &reply);
+  });
+  if (!done) return Fail(done.error());
+  return ToSpace(reply);
+}
+
+Result<DownloadLink> GrpcNamespaceApi::GetDownloadLink(const std::string& path,
+                                                       const std::stop_token& stop) {
+  if (Status fine = CheckPath(path); !fine) return Fail(fine.error());
+  clouddrive::GetDownloadUrlPathRequest request;
+  request.set_path(path);
+  request.set_get_direct_url(true);
+  clouddrive::DownloadUrlPathInfo reply;
+  Status done = connection_.Call(kLink, stop, [&](grpc::ClientContext& context) {
+    return stub_->GetDownloadUrlPath(&context, request, &reply);
+  });
+  if (!done) return Fail(done.error());
+  DownloadLink link = ToDownloadLink(reply);
+  if (link.url.empty()) return Fail(EIO, "GetDownloadUrlPath: no address came back");
+  return link;
+}
+
+Result<std::unique_ptr<PushStream>> GrpcNamespaceApi::OpenPush(const std::stop_token& stop) {
+  auto opened = OpenStream<clouddrive::CloudDrivePushMessage>(
+      connection_, kPush, stop, [&](grpc::ClientContext* context, grpc::CompletionQueue* queue) {
+        return stub_->PrepareAsyncPushMessage(context, google::protobuf::Empty(), queue);
+      });
+  if (!opened) return Fail(opened.error());
+  return std::make_unique<GrpcPushStream>(connection_, *std::move(opened));
+}
+
+Status GrpcNamespaceApi::CheckReady(const std::stop_token& stop) {
+  clouddrive::CloudDriveSystemInfo info;
+  Status done = connection_.Call(kSystemInfo, stop, [&](grpc::ClientContext& context) {
+    return stub_->GetSystemInfo(&context, google::protobuf::Empty(), &info);
+  });
+  if (!done) return done;
+  if (!info.systemready()) {
+    return Fail(EAGAIN, "the server is not ready: " + info.systemmessage());
+  }
+  return {};
+}
+
+Result<TokenFacts> GrpcNamespaceApi::AskTokenInfo(const std::stop_token& stop) {
+  clouddrive::StringValue request;
+  request.set_value(credentials_.token);
+  clouddrive::TokenInfo info;
+  Status done = connection_.Call(kTokenInfo, stop, [&](grpc::ClientContext& context) {
+    return stub_->GetApiTokenInfo(&context, request, &info);
+  });
+  if (!done) return Fail(done.error());
+  return ToTokenFacts(info);
+}
+
+Result<TokenFacts> GrpcNamespaceApi::Probe(const std::stop_token& stop) {
+  if (Status ready = CheckReady(stop); !ready) return Fail(ready.error());
+  if (!credentials_.token.empty()) {
+    Result<TokenFacts> facts = AskTokenInfo(stop);
+    if (facts || facts.error().code == ECANCELED) return facts;
+  }
+  // A JWT is no API token, so only a call with it tells whether it is good. Whether the call itself
+  // is permitted does not matter.
+  clouddrive::RuntimeInfo info;
+  Status done = connection_.Call(kRuntimeInfo, stop, [&](grpc::ClientContext& context) {
+    return stub_->GetRuntimeInfo(&context, google::protobuf::Empty(), &info);
+  });
+  const bool permitted = done || done.error().retry == Retry::kPark;
+  if (!permitted) return Fail(done.error());
+  return TokenFacts{};
+}
+
+}  // namespace outboxfs::remote

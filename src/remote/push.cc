@@ -1,0 +1,74 @@
+#include "remote/push.h"
+
+#include <utility>
+
+#include "common/log.h"
+#include "common/thread.h"
+
+namespace outboxfs::remote {
+namespace {
+
+std::string ParentOf(const std::string& path) {
+  const size_t slash = path.rfind('/');
+  return slash == 0 || slash == std::string::npos ? "/" : path.substr(0, slash);
+}
+
+}  // namespace
+
+PushReader::PushReader(NamespaceApi& api, DirCache& cache, OnChange on_change, Pauses pauses)
+    : api_(api),
+      cache_(cache),
+      on_change_(std::move(on_change)),
+      pauses_(pauses),
+      thread_(StartThread("push", [this](const std::stop_token& stop) { Run(stop); })) {}
+
+PushReader::PushReader(NamespaceApi& api, DirCache& cache, OnChange on_change)
+    : PushReader(api, cache, std::move(on_change), Pauses()) {}
+
+void PushReader::Run(const std::stop_token& stop) {
+  Backoff backoff(pauses_.first, pauses_.most);
+  while (!stop.stop_requested() && ListenOnce(stop, backoff)) {
+    connected_ = false;
+    if (!PauseFor(backoff.Next(), stop)) break;
+  }
+  connected_ = false;
+}
+
+bool PushReader::ListenOnce(const std::stop_token& stop, Backoff& backoff) {
+  Result<std::unique_ptr<PushStream>> stream = api_.OpenPush(stop);
+  if (!stream) {
+    if (stop.stop_requested()) return true;
+    Log::Info("push: {}", stream.error().text);
+    if (stream.error().retry != Retry::kPark) return true;
+    Log::Notice("push: not available, changes made elsewhere show up after the cache time ({})",
+                stream.error().text);
+    return false;
+  }
+  const std::stop_callback cancel(stop, [&stream] { (*stream)->Cancel(); });
+  // There is no replay: whatever happened before this moment was not told to us.
+  cache_.InvalidateAll();
+  connected_ = true;
+  on_change_(nullptr);
+  for (;;) {
+    Result<FsChange> change = (*stream)->Next();
+    if (!change) {
+      if (!stop.stop_requested()) Log::Info("push: {}", change.error().text);
+      return true;
+    }
+    backoff.Reset();  // a stream that works, unlike one that ends at once
+    Apply(*change);
+    on_change_(&*change);
+  }
+}
+
+void PushReader::Apply(const FsChange& change) {
+  cache_.Invalidate(ParentOf(change.path));
+  // A file has nothing below it, so this is right for both.
+  cache_.InvalidateTree(change.path);
+  if (change.kind == FsChange::Kind::kRename) {
+    cache_.Invalidate(ParentOf(change.new_path));
+    cache_.InvalidateTree(change.new_path);
+  }
+}
+
+}  // namespace outboxfs::remote
