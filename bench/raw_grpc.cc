@@ -3,6 +3,7 @@
 // Prints one JSON array: {"chunk", "in_flight", "mb_per_s", "cpu_s_per_gib"} each.
 //
 //   raw_grpc [TOTAL_MIB]
+#include <fcntl.h>
 #include <grpcpp/grpcpp.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
@@ -50,7 +51,7 @@ class ServerProcess {
  public:
   ServerProcess() {
     int ends[2];
-    if (::pipe(ends) != 0) throw std::runtime_error("no pipe");
+    if (::pipe2(ends, O_CLOEXEC) != 0) throw std::runtime_error("no pipe");
     pid_ = ::fork();
     if (pid_ == 0) {
       Serve(ends[1]);
@@ -105,6 +106,7 @@ void Measure(clouddrive::CloudDriveFileSrv::Stub& stub, uint64_t total, uint64_t
   const auto start = std::chrono::steady_clock::now();
   {
     std::vector<std::jthread> senders;
+    senders.reserve(in_flight);
     for (int i = 0; i < in_flight; ++i) senders.emplace_back([&] { Send(stub, chunk, left); });
   }
   const std::chrono::duration<double> took = std::chrono::steady_clock::now() - start;

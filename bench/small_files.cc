@@ -34,6 +34,10 @@ auto Timed(Seconds& sum, const std::string& what, Step step) {
   return result;
 }
 
+std::string FilePath(std::string directory, int number) {
+  return directory.append("/small-").append(std::to_string(number));
+}
+
 void MakeFile(const std::string& path, const std::string& bytes, Steps& steps) {
   const int fd = Timed(steps.create, path, [&] {
     return ::open(path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
@@ -48,10 +52,10 @@ Steps Run(const std::string& directory, int count, size_t size) {
   for (int i = 0; i < count; ++i) {
     const std::string number = std::to_string(i);
     bytes.replace(0, number.size(), number);  // no two files alike
-    MakeFile(directory + "/small-" + number, bytes, steps);
+    MakeFile(FilePath(directory, i), bytes, steps);
   }
   for (int i = 0; i < count; ++i) {
-    const std::string path = directory + "/small-" + std::to_string(i);
+    const std::string path = FilePath(directory, i);
     Timed(steps.stat, path, [&] {
       struct stat attributes {};
       return ::stat(path.c_str(), &attributes);
