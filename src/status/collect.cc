@@ -1,0 +1,122 @@
+#include "status/collect.h"
+
+#include <algorithm>
+#include <unordered_map>
+#include <utility>
+
+namespace outboxfs::status {
+namespace {
+
+using cache::Item;
+using cache::State;
+using upload::Phase;
+using upload::Progress;
+
+constexpr size_t kStuckShown = 10;
+
+using ProgressById = std::unordered_map<cache::ItemId, Progress>;
+
+ProgressById ById(std::vector<Progress> items) {
+  ProgressById result;
+  for (Progress& progress : items) result.emplace(progress.id, std::move(progress));
+  return result;
+}
+
+const Progress* Of(const ProgressById& progress, const Item& item) {
+  const auto found = progress.find(item.id);
+  return found == progress.end() ? nullptr : &found->second;
+}
+
+bool IsStuck(const Item& item) {
+  return item.state == State::kParked || item.state == State::kInterrupted;
+}
+
+// Neither a cached copy nor in need of a person.
+bool IsPending(const Item& item) { return item.state != State::kClean && !IsStuck(item); }
+
+// The order of the list: what moves, what needs a person, what waits.
+int Rank(const Line& line) {
+  for (const Phase phase : {Phase::kServing, Phase::kVerifying, Phase::kPlacing, Phase::kStarting,
+                            Phase::kPaused}) {
+    if (line.state == ToString(phase)) return 0;
+  }
+  const bool stuck =
+      line.state == ToString(State::kParked) || line.state == ToString(State::kInterrupted);
+  return stuck ? 1 : 2;
+}
+
+// The uploader speaks of an item only while it has one to do; an open or sealing item has none yet.
+bool HasPhase(State state) {
+  return state == State::kWaiting || state == State::kUploading || state == State::kVerifying ||
+         state == State::kPlacing;
+}
+
+Line MakeLine(const Item& item, const Progress* progress) {
+  Line line;
+  line.path = item.path;
+  line.is_dir = item.kind == cache::ItemKind::kDir;
+  line.state = ToString(item.state);
+  line.size = item.size;
+  line.attempts = item.attempts;
+  line.next_try_ns = item.not_before_ns;
+  line.note = item.reason;
+  if (progress != nullptr && HasPhase(item.state)) {
+    line.state = ToString(progress->phase);
+    line.bytes_done = std::min(progress->bytes_served, item.size);
+    if (line.note.empty()) line.note = progress->note;
+  }
+  return line;
+}
+
+}  // namespace
+
+bool IsAtOrBelow(const std::string& path, const std::string& dir) {
+  if (dir == "/" || path == dir) return true;
+  return path.size() > dir.size() && path.starts_with(dir) && path[dir.size()] == '/';
+}
+
+Snapshot Collect(const Rooms& rooms, const About& about, size_t limit) {
+  Snapshot snapshot;
+  snapshot.about = about;
+  snapshot.now_ns = rooms.clock.WallNs();
+  snapshot.mount = rooms.session.Snapshot();
+  snapshot.totals = rooms.store.Totals();
+  snapshot.recovery = rooms.store.recovery();
+  snapshot.uploads = rooms.uploader.Snapshot();
+  const ProgressById progress = ById(std::exchange(snapshot.uploads.items, {}));
+  for (const Item& item : rooms.store.All()) {
+    if (item.state == State::kClean) continue;
+    snapshot.lines.push_back(MakeLine(item, Of(progress, item)));
+  }
+  std::stable_sort(snapshot.lines.begin(), snapshot.lines.end(),
+                   [](const Line& a, const Line& b) { return Rank(a) < Rank(b); });
+  if (limit != 0 && snapshot.lines.size() > limit) {
+    snapshot.lines_left_out = snapshot.lines.size() - limit;
+    snapshot.lines.resize(limit);
+  }
+  return snapshot;
+}
+
+Summary Summarise(const cache::Store& store, const upload::Uploader& uploader,
+                  const std::vector<std::string>& paths) {
+  const ProgressById progress = ById(uploader.Snapshot().items);
+  Summary summary;
+  for (const Item& item : store.All()) {
+    const bool wanted = paths.empty() || std::any_of(paths.begin(), paths.end(), [&](auto& path) {
+                          return IsAtOrBelow(item.path, path);
+                        });
+    if (!wanted) continue;
+    const Line line = MakeLine(item, Of(progress, item));
+    if (IsPending(item)) {
+      ++summary.items_pending;
+      summary.bytes_pending += line.size;
+      summary.bytes_done += line.bytes_done;
+    } else if (IsStuck(item)) {
+      ++summary.items_stuck;
+      if (summary.stuck.size() < kStuckShown) summary.stuck.push_back(line);
+    }
+  }
+  return summary;
+}
+
+}  // namespace outboxfs::status
