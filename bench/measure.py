@@ -15,7 +15,6 @@ import pathlib
 import platform
 import shutil
 import signal
-import socket
 import statistics
 import subprocess
 import sys
@@ -185,33 +184,24 @@ class Outboxfs(Mounted):
         return self.options.build / "outboxfs"
 
     def command(self, mountpoint, _backing, base):
-        return [self.program(), "mount", f"127.0.0.1:{self.port}/", mountpoint, "--foreground",
-                "--cache-dir", base / "cache", "--token-file", base / "token", *self.flags]
+        address = (base / "address").read_text().split()[0]
+        return [self.program(), "mount", address, mountpoint, "--foreground", "--cache-dir",
+                base / "cache", "--token-file", base / "token", *self.flags]
 
     @contextlib.contextmanager
     def mounted(self, base):
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port = probe.getsockname()[1]
-        (base / "token").write_text("bench-token\n")
-        (base / "token").chmod(0o600)
         (base / "cloud").mkdir()
         with open(base / "server.log", "wb") as log:
             server = Process(subprocess.Popen(
-                [str(self.program()), "serve", str(base / "cloud"), "--listen",
-                 f"127.0.0.1:{self.port}", "--token-file", str(base / "token")],
+                [str(self.program()), "serve", str(base / "cloud"), "--listen", "127.0.0.1:0",
+                 "--token-file", str(base / "token"), "--ready-file", str(base / "address")],
                 stdout=log, stderr=log, stdin=subprocess.DEVNULL))
         try:
-            wait_for(self.answers, "the reference server")
+            wait_for((base / "address").exists, "the reference server")
             with super().mounted(base) as target:
                 yield target
         finally:
             server.stop()
-
-    def answers(self):
-        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", self.port), 1):
-            return True
-        return False
 
     def drain(self, target):
         run(self.program(), "wait", target)
