@@ -7,6 +7,7 @@
 #include <grpcpp/support/async_stream.h>
 #include <grpcpp/support/status.h>
 
+#include <cerrno>
 #include <chrono>
 #include <functional>
 #include <memory>
@@ -163,6 +164,7 @@ Result<OpenedStream<Reply>> OpenStream(Connection& connection, const CallKind& k
     if (stop.stop_requested()) return Fail(Stopped(kind.name));
     if (started) return OpenedStream<Reply>{std::move(stream), *std::move(token)};
     const grpc::Status status = stream->Finish();
+    if (status.ok()) return Fail(EPIPE, std::string(kind.name) + ": ended by the server");
     if (status.error_code() != grpc::UNAUTHENTICATED || renewed || !connection.Refused(*token)) {
       return Fail(FromStatus(status, kind.name));
     }
