@@ -27,7 +27,7 @@ class Feed {
 
    private:
     friend class Feed;
-    explicit Reader(Feed& feed) : feed_(feed) {}
+    explicit Reader(Feed& feed);
     struct State;
     Feed& feed_;
     std::unique_ptr<State> state_;

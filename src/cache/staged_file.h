@@ -39,9 +39,10 @@ class StagedFile {
   Status SetTimes(int64_t atime_ns, int64_t mtime_ns);
   Status Sync();
 
-  // Called by Store only, when the first write pin comes and the last one goes.
-  Status OpenForWriting();
-  void CloseForWriting();
+  // Called by Store only, once for each write pin that comes and goes; the first opens the writable
+  // descriptor, the last closes it.
+  Status OpenForWriting() ABSL_LOCKS_EXCLUDED(writers_mu_);
+  void CloseForWriting() ABSL_LOCKS_EXCLUDED(writers_mu_);
 
  private:
   StagedFile(ItemId id, std::string path, FileDescriptor read_fd);
@@ -49,7 +50,11 @@ class StagedFile {
   const ItemId id_;
   const std::string path_;
   const FileDescriptor read_fd_;
-  FileDescriptor write_fd_;  // changed only by Store, with no write pin out
+
+  Mutex writers_mu_;
+  int writers_ ABSL_GUARDED_BY(writers_mu_) = 0;
+  // Changed only under writers_mu_ with no write pin out; so who holds a write pin reads it freely.
+  FileDescriptor write_fd_;
 };
 
 // One sealed generation, for the upload: fixed size, bytes checked against the sealed checksums.
@@ -59,8 +64,8 @@ class SealedReader {
   virtual ~SealedReader() = default;
   virtual Generation generation() const = 0;
   virtual uint64_t size() const = 0;
-  // Exactly out.size() bytes at `offset` (REQUIRES: inside the size), checked over the whole 256 KiB
-  // blocks that they touch. ESTALE: the file changed since the seal, this generation is over.
+  // Exactly out.size() bytes at `offset` (REQUIRES: inside the size), checked over the whole 256
+  // KiB blocks that they touch. ESTALE: the file changed since the seal, this generation is over.
   // EILSEQ: bytes differ although nobody wrote: damaged, must not be sent. EIO: the disk.
   virtual Status Read(std::span<std::byte> out, uint64_t offset) = 0;
 };

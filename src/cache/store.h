@@ -52,7 +52,7 @@ struct StoreTotals {
   uint64_t files_open = 0;
   uint64_t files_parked = 0;
   uint64_t files_interrupted = 0;
-  uint64_t bytes_staged = 0;  // disk space of all backing files (st_blocks)
+  uint64_t bytes_staged = 0;       // disk space of all backing files (st_blocks)
   uint64_t files_not_durable = 0;  // closed, not yet on stable storage
   uint64_t bytes_not_durable = 0;
 };
@@ -93,7 +93,8 @@ class Pin {
 class Store {
  public:
   // EBUSY: another daemon owns the directory (text names its pid). EACCES: not writable or not
-  // ours. EPROTO: the journal is of a newer version. Recovers from the journal alone; no remote call.
+  // ours. EPROTO: the journal is of a newer version. Recovers from the journal alone; no remote
+  // call.
   static Result<std::unique_ptr<Store>> Open(const StoreOptions& options, const Clock& clock);
   virtual ~Store() = default;
 
@@ -115,9 +116,9 @@ class Store {
   // not an item (gone, uploaded) is replaced. EEXIST when an item is there. The caller then takes
   // a write pin.
   virtual Result<Item> CreateFile(const std::string& path, Ino ino, const Attr& attr) = 0;
-  // A staged copy of a remote file that is to be modified: kClean, empty, to be filled by the caller
-  // through a write pin, then declared complete (HydrationDone) before anybody else may see it. An
-  // item that was never declared complete is discarded at the next start.
+  // A staged copy of a remote file that is to be modified: kClean, empty, to be filled by the
+  // caller through a write pin, then declared complete (HydrationDone) before anybody else may see
+  // it. An item that was never declared complete is discarded at the next start.
   virtual Result<Item> BeginHydration(const std::string& path, Ino ino, const Attr& attr,
                                       const Identity& identity) = 0;
   virtual Status HydrationDone(ItemId id) = 0;
@@ -125,18 +126,22 @@ class Store {
   virtual Result<Item> MakeDir(const std::string& path, Ino ino, const Attr& attr) = 0;
 
   virtual Result<Pin> PinFile(ItemId id, bool writable) = 0;
-  // A writable open of an item in any state but kRemoving: -> kOpen, voids a running seal; an upload
-  // in flight becomes stale (the uploader cancels it). The last seal is kept for NothingChanged.
+  // A writable open of an item in any state but kRemoving: -> kOpen, voids a running seal; an
+  // upload in flight becomes stale (the uploader cancels it). The last seal is kept for
+  // NothingChanged.
   virtual Status BeginWrite(ItemId id) = 0;
   // FLUSH of a changed writable handle: the closed mark (size, mtime, ctime of the backing file;
   // HARD-CASES 3). No state change.
   virtual Status MarkClosed(ItemId id) = 0;
-  // The last writable handle is gone (write pins released): `changed` -> kSealing; else back to what
-  // it was before BeginWrite (the old seal and its digests stand again).
+  // The last writable handle is gone (write pins released): `changed` -> kSealing; else back to
+  // what it was before BeginWrite (the old seal and its digests stand again).
   virtual Status EndWrite(ItemId id, bool changed) = 0;
   virtual Status SetAttr(ItemId id, const Attr& attr) = 0;
   // fsync(2): data and journal on stable storage before it returns.
   virtual Status Sync(ItemId id) = 0;
+  // fsync(2) of a directory, staged or remote: every change of names and attributes so far is on
+  // stable storage before it returns.
+  virtual Status SyncJournal() = 0;
 
   // Local half of unlink and rmdir: the name is gone at once (kGone overlay iff `remote_exists`);
   // bytes go when unpinned. An item with a started upload becomes kRemoving and stays for the
@@ -174,13 +179,14 @@ class Store {
   // Verified at upload_path. -> kPlacing; the uploader then moves it to the item's path.
   virtual Status MarkPlacing(ItemId id, Generation generation) = 0;
   // The remote copy now stands at `upload_path` (after a placing step).
-  virtual Status SetUploadPath(ItemId id, Generation generation, const std::string& upload_path) = 0;
+  virtual Status SetUploadPath(ItemId id, Generation generation,
+                               const std::string& upload_path) = 0;
   // Verified at its own path `path` with `identity`. EAGAIN when the item was renamed meanwhile
   // (place again). The item leaves: memory row (kUploaded), bytes evicted once unpinned.
   virtual Status MarkDone(ItemId id, Generation generation, const std::string& path,
                           const Identity& identity) = 0;
-  // -> kWaiting with one attempt more and a next try; or -> kParked. The upload, if any is known, is
-  // kept in the row (it must be cancelled or adopted before the next Start) unless it is over.
+  // -> kWaiting with one attempt more and a next try; or -> kParked. The upload, if any is known,
+  // is kept in the row (it must be cancelled or adopted before the next Start) unless it is over.
   virtual Status MarkFailed(ItemId id, Generation generation, const Error& error,
                             int64_t not_before_ns, bool park) = 0;
   // The server no longer has the upload `upload_path`/`upload_id` of this item: clears it.
@@ -189,6 +195,11 @@ class Store {
   virtual Status ForgetRemoved(ItemId id) = 0;
   // kParked, kInterrupted or backing off -> kWaiting (or kSealing) now.
   virtual Status Retry(ItemId id) = 0;
+
+ protected:
+  friend class Pin;
+  static Pin MakePin(Store* store, std::shared_ptr<StagedFile> file, bool writable);
+  virtual void Unpin(std::shared_ptr<StagedFile> file, bool writable) = 0;
 };
 
 }  // namespace outboxfs::cache

@@ -1,0 +1,23 @@
+// What can be learned of a backing file by its path. Thread-safe.
+#pragma once
+
+#include <string>
+
+#include "cache/row.h"
+#include "common/result.h"
+
+namespace outboxfs::cache {
+
+struct BytesState {
+  Mark mark;
+  uint64_t disk_bytes = 0;
+  bool foreign_writer = false;
+};
+
+// REQUIRES: this process has no writable descriptor of the file. ENOENT: it is missing.
+Result<BytesState> InspectBytes(const std::string& path);
+// May the bytes go, or be believed? Nobody writes, and they are as they were at `seal`
+// (HARD-CASES 2).
+bool BytesAreAsSealed(const std::string& path, const Mark& seal);
+
+}  // namespace outboxfs::cache

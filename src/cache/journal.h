@@ -1,0 +1,118 @@
+// The durable index of everything staged: one SQLite database in WAL mode, and the only SQL of the
+// program. Each function is one write; those that belong together go into one Transact.
+//
+// Not thread-safe: Store calls it under its one lock. Commits do not fsync (synchronous=NORMAL);
+// WalBarrier does, from any thread, and Checkpointer moves the log into the database.
+#pragma once
+
+#include <atomic>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "cache/block_sums.h"
+#include "cache/extent_map.h"
+#include "cache/row.h"
+#include "cache/sql.h"
+#include "common/disk.h"
+
+namespace outboxfs::cache {
+
+class Journal {
+ public:
+  // What a start reads. Memories that a listing has confirmed stay on disk.
+  struct Contents {
+    std::vector<Row> rows;
+    std::vector<std::string> gone;
+    std::vector<Memory> unconfirmed;
+  };
+
+  // Makes the database if it is missing. EPROTO: made by a newer program. EIO: not a database.
+  static Result<std::unique_ptr<Journal>> Open(const std::string& path);
+  // EIO when a row cannot be what we wrote; the text names it.
+  Result<Contents> Load();
+
+  Result<std::optional<std::string>> Meta(const std::string& key);
+  Status SetMeta(const std::string& key, const std::string& value);
+
+  // All of `body`'s writes or none. `body` returns Status.
+  template <typename Body>
+  Status Transact(Body body) {
+    if (auto begun = begin_.Run(); !begun) return begun;
+    Status done = body();
+    if (done) done = commit_.Run();
+    if (!done) Rollback();
+    return done;
+  }
+
+  Status Save(const Row& row);
+  Status Delete(ItemId id);  // with its sums and ledger
+
+  Status SaveSums(ItemId id, const BlockSums& sums);
+  Result<std::optional<BlockSums>> LoadSums(ItemId id);
+  Status SaveLedger(ItemId id, Generation generation, const ExtentMap& served);
+  Result<std::optional<ExtentMap>> LoadLedger(ItemId id, Generation generation);
+  Status DropLedger(ItemId id);
+
+  Status PutGone(const std::string& path);
+  Status DropGone(const std::string& path);
+  Status PutMemory(const Memory& memory);
+  Status DropMemory(const std::string& path);
+  Result<std::optional<Memory>> FindMemory(const std::string& path);
+  Result<std::vector<Memory>> MemoriesIn(const std::string& dir);
+  // Of gone rows and memories: those of `path` and of all beneath it.
+  Status DropTree(const std::string& path);
+  Status MoveTree(const std::string& from, const std::string& to);
+
+  // Pages in the write-ahead log after the last commit. Any thread.
+  int wal_pages() const { return wal_pages_; }
+
+ private:
+  Journal() = default;
+  Status SetUp(const std::string& path);
+  Status CheckVersion();
+  Status PrepareAll();
+  Status PrepareItems();
+  Status PrepareTrees();
+  void Rollback();
+  Status LoadRows(std::vector<Row>& rows);
+  Status LoadOverlay(Contents& contents);
+  Result<std::vector<Memory>> ReadMemories(Statement& query);
+
+  std::atomic<int> wal_pages_ = 0;
+  Database db_;  // before the statements: closed after they are finalized
+  Statement begin_, commit_, rollback_;
+  Statement save_, delete_row_, delete_sums_, delete_ledger_;
+  Statement save_sums_, load_sums_, save_ledger_, load_ledger_;
+  Statement put_gone_, drop_gone_, put_memory_, drop_memory_, find_memory_, memories_in_;
+  Statement drop_gone_beneath_, drop_memory_beneath_;
+  Statement move_gone_, move_gone_beneath_, move_memory_, move_memory_beneath_;
+  Statement get_meta_, set_meta_;
+};
+
+// Makes everything committed so far durable: fdatasync of the write-ahead log, outside the
+// journal's lock (HARD-CASES 13). Thread-safe.
+class WalBarrier {
+ public:
+  static Result<WalBarrier> Open(const std::string& wal_path);
+  Status Sync() const { return disk::DataSync(wal_.get()); }
+
+ private:
+  explicit WalBarrier(FileDescriptor wal) : wal_(std::move(wal)) {}
+  FileDescriptor wal_;
+};
+
+// Moves the write-ahead log into the database, on a connection of its own, without holding writers
+// up (PASSIVE). One thread.
+class Checkpointer {
+ public:
+  static Result<Checkpointer> Open(const std::string& journal_path);
+  Status Checkpoint();
+
+ private:
+  explicit Checkpointer(Database db) : db_(std::move(db)) {}
+  Database db_;
+};
+
+}  // namespace outboxfs::cache

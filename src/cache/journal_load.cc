@@ -1,0 +1,194 @@
+// Reading the journal back. The database was on a disk and may have been touched: every value is
+// checked before it becomes a state, a path or a size.
+#include <cerrno>
+
+#include "cache/codec.h"
+#include "cache/journal.h"
+#include "cache/paths.h"
+#include "common/log.h"
+
+namespace outboxfs::cache {
+namespace {
+
+// Reads the columns of one row in order and remembers whether one was out of its bounds.
+class Columns {
+ public:
+  explicit Columns(const Statement& statement) : statement_(statement) {}
+
+  bool good() const { return good_; }
+  void Refuse() { good_ = false; }
+
+  int64_t Int() { return statement_.Int(column_++); }
+  uint64_t Unsigned() {
+    const int64_t value = Int();
+    good_ &= value >= 0;
+    return static_cast<uint64_t>(value);
+  }
+  int64_t Between(int64_t low, int64_t high) {
+    const int64_t value = Int();
+    good_ &= low <= value && value <= high;
+    return value;
+  }
+  std::string Text() { return std::string(statement_.Text(column_++)); }
+  Mark ReadMark() {
+    Mark mark;
+    mark.size = Unsigned();
+    mark.mtime_ns = Int();
+    mark.ctime_ns = Int();
+    return mark;
+  }
+  Attr ReadAttr() {
+    Attr attr;
+    attr.mode = static_cast<mode_t>(Between(0, 07777));
+    attr.uid = static_cast<uid_t>(Between(0, UINT32_MAX));
+    attr.gid = static_cast<gid_t>(Between(0, UINT32_MAX));
+    attr.atime_ns = Int();
+    attr.mtime_ns = Int();
+    attr.ctime_ns = Int();
+    return attr;
+  }
+
+ private:
+  const Statement& statement_;
+  int column_ = 0;
+  bool good_ = true;
+};
+
+void ReadFlags(Columns& columns, Row& row) {
+  const int64_t flags = columns.Between(0, 7);
+  row.hydrating = (flags & 1) != 0;
+  row.clean = (flags & 2) != 0;
+  row.attr_changed = (flags & 4) != 0;
+}
+
+void ReadRare(Columns& columns, Row& row) {
+  RareFields rare;
+  const auto digests = DecodeDigests(columns.Text());
+  rare.upload_path = columns.Text();
+  rare.upload_id = columns.Text();
+  const std::string replaced = columns.Text();
+  rare.reason = columns.Text();
+  if (!digests) return columns.Refuse();
+  rare.digests = *digests;
+  if (!replaced.empty()) {
+    rare.replaced = DecodeIdentity(replaced);
+    if (!rare.replaced) return columns.Refuse();
+  }
+  row.EditRare([&](RareFields& fields) { fields = std::move(rare); });
+}
+
+bool ReadRow(const Statement& query, Row& row) {
+  constexpr auto kLastState = static_cast<int64_t>(State::kRemoving);
+  Columns columns(query);
+  row.id = columns.Unsigned();
+  row.ino = columns.Unsigned();
+  row.path = columns.Text();
+  row.kind = static_cast<ItemKind>(columns.Between(0, 1));
+  row.state = static_cast<State>(columns.Between(0, kLastState));
+  row.before = static_cast<State>(columns.Between(0, kLastState));
+  ReadFlags(columns, row);
+  row.size = columns.Unsigned();
+  row.disk_bytes = columns.Unsigned();
+  row.attr = columns.ReadAttr();
+  row.generation = columns.Unsigned();
+  row.upload_generation = columns.Unsigned();
+  row.sealed_ns = columns.Int();
+  row.changed_ns = columns.Int();
+  row.not_before_ns = columns.Int();
+  row.seal = columns.ReadMark();
+  row.closed = columns.ReadMark();
+  row.synced = columns.ReadMark();
+  row.attempts = static_cast<int>(columns.Between(0, INT32_MAX));
+  row.error_code = static_cast<int>(columns.Between(0, INT32_MAX));
+  ReadRare(columns, row);
+  return columns.good() && row.id != 0 && IsNormalPath(row.path) && row.path != "/";
+}
+
+bool ReadMemory(const Statement& query, Memory& memory) {
+  Columns columns(query);
+  const std::string parent = columns.Text();
+  const std::string name = columns.Text();
+  memory.path = parent.empty() ? "/" : parent == "/" ? "/" + name : parent + "/" + name;
+  memory.ino = columns.Unsigned();
+  memory.kind = static_cast<ItemKind>(columns.Between(0, 1));
+  memory.attr = columns.ReadAttr();
+  const auto identity = DecodeIdentity(columns.Text());
+  memory.confirmed = columns.Between(0, 1) != 0;
+  if (!identity || !columns.good() || !IsNormalPath(memory.path)) return false;
+  memory.identity = *identity;
+  return true;
+}
+
+tl::unexpected<Error> Damaged(std::string_view what) {
+  return Fail(EIO, fmt::format("journal: damaged row: {}", what));
+}
+
+}  // namespace
+
+Result<Journal::Contents> Journal::Load() {
+  Contents contents;
+  if (auto done = LoadRows(contents.rows); !done) return Fail(done.error());
+  if (auto done = LoadOverlay(contents); !done) return Fail(done.error());
+  return contents;
+}
+
+Status Journal::LoadRows(std::vector<Row>& rows) {
+  Statement query;
+  if (auto done = query.Prepare(db_.get(), "SELECT * FROM items"); !done) return done;
+  while (true) {
+    const auto more = query.Next();
+    if (!more) return Fail(more.error());
+    if (!*more) return {};
+    Row row;
+    if (!ReadRow(query, row)) return Damaged(fmt::format("item {}", query.Int(0)));
+    rows.push_back(std::move(row));
+  }
+}
+
+Status Journal::LoadOverlay(Contents& contents) {
+  Statement query;
+  if (auto done = query.Prepare(db_.get(), "SELECT path FROM gone"); !done) return done;
+  while (true) {
+    const auto more = query.Next();
+    if (!more) return Fail(more.error());
+    if (!*more) break;
+    contents.gone.emplace_back(query.Text(0));
+    if (!IsNormalPath(contents.gone.back())) return Damaged("a gone name");
+  }
+  if (auto done = query.Prepare(db_.get(), "SELECT * FROM memory WHERE confirmed=0"); !done) {
+    return done;
+  }
+  auto memories = ReadMemories(query);
+  if (!memories) return Fail(memories.error());
+  contents.unconfirmed = std::move(*memories);
+  return {};
+}
+
+Result<std::vector<Memory>> Journal::ReadMemories(Statement& query) {
+  std::vector<Memory> memories;
+  while (true) {
+    const auto more = query.Next();
+    if (!more) return Fail(more.error());
+    if (!*more) return memories;
+    Memory memory;
+    if (!ReadMemory(query, memory)) {
+      query.Reset();
+      return Damaged("attribute memory of " + memory.path);
+    }
+    memories.push_back(std::move(memory));
+  }
+}
+
+Result<std::optional<Memory>> Journal::FindMemory(const std::string& path) {
+  find_memory_.Bind(ParentOf(path)).Bind(NameOf(path));
+  auto memories = ReadMemories(find_memory_);
+  if (!memories) return Fail(memories.error());
+  if (memories->empty()) return std::nullopt;
+  return std::move(memories->front());
+}
+
+Result<std::vector<Memory>> Journal::MemoriesIn(const std::string& dir) {
+  return ReadMemories(memories_in_.Bind(dir));
+}
+
+}  // namespace outboxfs::cache

@@ -1,0 +1,74 @@
+// What the journal keeps of one item: an Item in a shape that is small in memory (a hundred
+// thousand of them wait without weight), plus what only this room needs. Plain values.
+#pragma once
+
+#include <sys/stat.h>
+
+#include <memory>
+#include <optional>
+#include <string>
+#include <utility>
+
+#include "cache/item.h"
+
+namespace outboxfs::cache {
+
+// The state of a backing file by which a later change is noticed. All zero: none was taken.
+struct Mark {
+  uint64_t size = 0;
+  int64_t mtime_ns = 0;
+  int64_t ctime_ns = 0;
+  bool operator==(const Mark&) const = default;
+  bool taken() const { return ctime_ns != 0; }
+  static Mark Of(const struct stat& st);
+};
+
+// The fields that most items never have.
+struct RareFields {
+  Digests digests;
+  std::string upload_path;
+  std::string upload_id;
+  std::optional<Identity> replaced;
+  std::string reason;
+  bool operator==(const RareFields&) const = default;
+};
+
+struct Row {
+  ItemId id = 0;
+  Ino ino = 0;
+  std::string path;
+  uint64_t size = 0;
+  uint64_t disk_bytes = 0;  // st_blocks of the backing file, when last looked at
+  Attr attr;
+  Generation generation = 0;
+  Generation upload_generation = 0;
+  int64_t sealed_ns = 0;
+  int64_t changed_ns = 0;
+  int64_t not_before_ns = 0;
+  Mark seal;    // at the last seal (or completed hydration)
+  Mark closed;  // at the last FLUSH of a changed handle (HARD-CASES 3)
+  Mark synced;  // when the bytes were last made durable before a seal
+  int attempts = 0;
+  int error_code = 0;
+  ItemKind kind = ItemKind::kFile;
+  State state = State::kOpen;
+  State before = State::kOpen;  // of a kOpen item: what it was before BeginWrite
+  bool hydrating = false;       // being filled from the remote, not complete
+  bool clean = false;           // the generation (or hydrated file) equals the remote file
+  bool attr_changed = false;    // SetAttr since it became clean: remembered when evicted
+
+  const RareFields& rare() const;
+  template <typename Edit>
+  void EditRare(Edit edit) {
+    RareFields next = rare();
+    edit(next);
+    rare_ = next == RareFields{} ? nullptr : std::make_shared<const RareFields>(std::move(next));
+  }
+
+ private:
+  std::shared_ptr<const RareFields> rare_;  // null: all empty
+};
+
+Item ToItem(const Row& row);
+
+}  // namespace outboxfs::cache

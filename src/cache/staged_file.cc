@@ -1,0 +1,80 @@
+#include "cache/staged_file.h"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <utility>
+
+namespace outboxfs::cache {
+namespace {
+
+timespec ToTimespec(int64_t ns) {
+  constexpr int64_t kSecond = 1'000'000'000;
+  int64_t seconds = ns / kSecond;
+  int64_t rest = ns % kSecond;
+  if (rest < 0) {
+    rest += kSecond;
+    --seconds;
+  }
+  return {.tv_sec = seconds, .tv_nsec = rest};
+}
+
+}  // namespace
+
+StagedFile::StagedFile(ItemId id, std::string path, FileDescriptor read_fd)
+    : id_(id), path_(std::move(path)), read_fd_(std::move(read_fd)) {}
+
+Result<std::shared_ptr<StagedFile>> StagedFile::Open(ItemId id, std::string path) {
+  auto fd = disk::Open(path, O_RDONLY);
+  if (!fd) return Fail(fd.error());
+  return std::shared_ptr<StagedFile>(new StagedFile(id, std::move(path), std::move(*fd)));
+}
+
+Result<size_t> StagedFile::Read(std::span<std::byte> out, uint64_t offset) const {
+  return disk::ReadAt(read_fd_.get(), out, offset);
+}
+
+Result<struct stat> StagedFile::Stat() const { return disk::Stat(read_fd_.get()); }
+
+Status StagedFile::Write(std::span<const std::byte> data, uint64_t offset) {
+  return disk::WriteAt(write_fd_.get(), data, offset);
+}
+
+Status StagedFile::Truncate(uint64_t size) { return disk::Truncate(write_fd_.get(), size); }
+
+Status StagedFile::Allocate(int mode, uint64_t offset, uint64_t length) {
+  while (::fallocate(write_fd_.get(), mode, static_cast<off_t>(offset),
+                     static_cast<off_t>(length)) < 0) {
+    if (errno != EINTR) return FailErrno(errno, "fallocate staged file");
+  }
+  return {};
+}
+
+Status StagedFile::SetTimes(int64_t atime_ns, int64_t mtime_ns) {
+  const timespec times[2] = {ToTimespec(atime_ns), ToTimespec(mtime_ns)};
+  if (::futimens(write_fd_.get(), times) < 0) return FailErrno(errno, "set times of staged file");
+  return {};
+}
+
+Status StagedFile::Sync() { return disk::DataSync(read_fd_.get()); }
+
+Status StagedFile::OpenForWriting() {
+  MutexLock lock(writers_mu_);
+  if (writers_ == 0) {
+    // Through /proc: right also when the name was unlinked since.
+    auto fd = disk::Open("/proc/self/fd/" + std::to_string(read_fd_.get()), O_RDWR);
+    if (!fd) return Fail(fd.error());
+    write_fd_ = std::move(*fd);
+  }
+  ++writers_;
+  return {};
+}
+
+void StagedFile::CloseForWriting() {
+  MutexLock lock(writers_mu_);
+  if (--writers_ == 0) write_fd_.Close();
+}
+
+}  // namespace outboxfs::cache

@@ -1,0 +1,226 @@
+// The Store: in-memory tables of everything staged over the journal, one lock for both. Private to
+// the room. One source file per chapter of store.h:
+//   store.cc        opening, looking, pins        store_names.cc   remove, rename, memory, overlay
+//   store_write.cc  making and changing items     store_upload.cc  the way of a sealed generation
+//   store_seal.cc   sealing and evicting          recovery.cc      what a start finds
+#pragma once
+
+#include <map>
+#include <memory>
+#include <set>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+#include "cache/dirty_dirs.h"
+#include "cache/journal.h"
+#include "cache/keeper.h"
+#include "cache/layout.h"
+#include "cache/sealer.h"
+#include "cache/store.h"
+
+namespace outboxfs::cache {
+
+// Ranges that the server acknowledged for one generation.
+struct Ledger {
+  Generation generation = 0;
+  ExtentMap served;
+  uint64_t unsaved_bytes = 0;
+  SteadyTime saved_at;
+};
+
+// One item in memory. Guarded by the Store's lock, like all that follows here.
+struct Record {
+  Row row;
+  uint64_t epoch = 0;  // grows whenever a running seal becomes void
+  int pins = 0;
+  int write_pins = 0;
+  bool unlinked = false;             // has neither name nor row; lives for its pins
+  bool durable = true;               // bytes and row are on stable storage
+  std::shared_ptr<StagedFile> file;  // while pinned
+  std::unique_ptr<Ledger> ledger;    // once asked for
+};
+
+// What is known of a path beside an item: shown when no item is there.
+struct Ghost {
+  Overlay::Kind kind = Overlay::Kind::kGone;  // or kUploaded
+  Memory memory;                              // kUploaded
+  SteadyTime since;
+};
+
+struct Name {
+  Record* item = nullptr;
+  std::unique_ptr<Ghost> ghost;
+};
+// Sorted, so that a directory's names and a whole tree are ranges (paths.h).
+using Names = std::map<std::string, Name>;
+
+class StoreImpl final : public Store, private SealHost {
+ public:
+  static Result<std::unique_ptr<Store>> Open(const StoreOptions& options, const Clock& clock);
+  ~StoreImpl() override;
+
+  const RecoveryReport& recovery() const override { return report_; }
+  const std::string& device_id() const override { return device_id_; }
+  Feed& feed() override { return feed_; }
+
+  Overlay Lookup(const std::string& path) const override;
+  std::optional<Item> Get(ItemId id) const override;
+  std::vector<OverlayEntry> ListDir(const std::string& dir) const override;
+  std::vector<Item> All() const override;
+  StoreTotals Totals() const override;
+
+  Ino NewIno() override;
+  Result<Item> CreateFile(const std::string& path, Ino ino, const Attr& attr) override;
+  Result<Item> BeginHydration(const std::string& path, Ino ino, const Attr& attr,
+                              const Identity& identity) override;
+  Status HydrationDone(ItemId id) override;
+  Result<Item> MakeDir(const std::string& path, Ino ino, const Attr& attr) override;
+  Result<Pin> PinFile(ItemId id, bool writable) override;
+  Status BeginWrite(ItemId id) override;
+  Status MarkClosed(ItemId id) override;
+  Status EndWrite(ItemId id, bool changed) override;
+  Status SetAttr(ItemId id, const Attr& attr) override;
+  Status Sync(ItemId id) override;
+  Status SyncJournal() override;
+  Status Remove(const std::string& path, bool remote_exists) override;
+  Status Rename(const std::string& from, const std::string& to,
+                bool remote_exists_at_from) override;
+
+  std::optional<Memory> Recall(const std::string& path) const override;
+  std::vector<Memory> RecallDir(const std::string& dir) const override;
+  Status Remember(const Memory& memory) override;
+  Status ForgetMemory(const std::string& path) override;
+  void Reconcile(const std::string& dir, SteadyTime begun,
+                 const std::vector<std::string>& names) override;
+
+  Result<std::unique_ptr<SealedReader>> OpenSealed(ItemId id, Generation generation) override;
+  Status MarkStarting(ItemId id, Generation generation, const std::string& upload_path,
+                      const std::optional<Identity>& replaced) override;
+  Status MarkStarted(ItemId id, Generation generation, const std::string& upload_id) override;
+  void MarkServed(ItemId id, Generation generation, const ByteRange& range) override;
+  bool ServedWhole(ItemId id, Generation generation) const override;
+  Status SetDigests(ItemId id, Generation generation, const Digests& digests) override;
+  Status MarkVerifying(ItemId id, Generation generation) override;
+  Status MarkPlacing(ItemId id, Generation generation) override;
+  Status SetUploadPath(ItemId id, Generation generation, const std::string& upload_path) override;
+  Status MarkDone(ItemId id, Generation generation, const std::string& path,
+                  const Identity& identity) override;
+  Status MarkFailed(ItemId id, Generation generation, const Error& error, int64_t not_before_ns,
+                    bool park) override;
+  Status MarkUploadGone(ItemId id) override;
+  Status ForgetRemoved(ItemId id) override;
+  Status Retry(ItemId id) override;
+
+  // For SealedReader: is `generation` still the sealed one?
+  bool IsCurrent(ItemId id, Generation generation) const ABSL_LOCKS_EXCLUDED(mu_);
+  // For SealedReader: the bytes were changed behind our back; they are sealed anew.
+  void NoticeChanged(ItemId id, Generation generation) ABSL_LOCKS_EXCLUDED(mu_);
+
+ private:
+  // A change of one item by the uploader; `edit` alters the row before it is saved.
+  using Edit = std::function<void(Row&)>;
+
+  StoreImpl(const StoreOptions& options, const Clock& clock);
+  // ---- recovery.cc
+  Status Start();
+  Status OpenJournal();
+  Status Recover();
+  Status AdoptRows(Journal::Contents contents, std::vector<ItemId> on_disk)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  Status ForgetClean(const Row& row) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  Status KeepUnknown(const std::vector<ItemId>& unknown);
+  void Adopt(Row row) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  void FlushOnExit() ABSL_LOCKS_EXCLUDED(mu_);
+
+  void Unpin(std::shared_ptr<StagedFile> file, bool writable) override ABSL_LOCKS_EXCLUDED(mu_);
+  // ---- SealHost (store_seal.cc)
+  std::optional<SealJob> BeginSeal(ItemId id) override ABSL_LOCKS_EXCLUDED(mu_);
+  void NoteDurable(const SealJob& job, const Mark& mark) override ABSL_LOCKS_EXCLUDED(mu_);
+  Status CommitSeals(std::vector<SealResult> results) override ABSL_LOCKS_EXCLUDED(mu_);
+  void DelaySeal(const SealJob& job, const Error& why) override ABSL_LOCKS_EXCLUDED(mu_);
+  Result<std::pair<Row, bool>> Sealed(const Record& record, const SealResult& result)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  void TryEvict(ItemId id) ABSL_LOCKS_EXCLUDED(mu_);
+  bool EvictableLocked(const Record& record) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  Status EvictLocked(Record& record) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  void SealAgainLocked(Record& record) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  void Tick() ABSL_LOCKS_EXCLUDED(mu_);
+
+  // ---- tables
+  Record* Find(ItemId id) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  Record* ItemAt(const std::string& path) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  Record& Insert(Row row) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  // The name no longer shows the item; what is behind it stays.
+  void Detach(const Record& record) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  void Erase(Record& record) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  void SetGhost(const std::string& path, Overlay::Kind kind, Memory memory)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  void DropGhost(const std::string& path) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  void DropGhostsBeneath(const std::string& path) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  void Account(const Record& record, int sign) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  void Apply(Record& record, Row next) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  // Saves `next`, then applies it. On an error nothing has changed.
+  Status Change(Record& record, Row next) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  static Overlay ToOverlay(const Name& name);
+
+  // ---- store_write.cc
+  Result<ItemId> ReserveIds(unsigned count) ABSL_LOCKS_EXCLUDED(mu_);
+  Result<ItemId> ReserveIdsLocked(unsigned count) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  Result<Item> AddNew(Row row, bool keep_behind) ABSL_LOCKS_EXCLUDED(mu_);
+  Status RestoreLocked(Record& record) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  Status CloseLocked(Record& record, const struct stat& st) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  Result<struct stat> StatBacking(ItemId id) const ABSL_LOCKS_EXCLUDED(mu_);
+  void EnqueueSeal(const Record& record) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+
+  // ---- store_names.cc
+  Status JournalRemoval(const Record& record) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  void ApplyRemoval(Record& record) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  Status JournalRename(const std::vector<std::pair<Record*, Row>>& moved, const std::string& from,
+                       const std::string& to, bool gone) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  void ApplyRename(std::vector<std::pair<Record*, Row>> moved, const std::string& from,
+                   const std::string& to, bool gone) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  bool HasItemsBeneath(const std::string& path) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  void RemoveBytes(ItemId id, uint64_t disk_bytes) ABSL_LOCKS_EXCLUDED(mu_);
+
+  // ---- store_upload.cc
+  Result<Record*> FindSealed(ItemId id, Generation generation) const
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  Status EditSealed(ItemId id, Generation generation, const Edit& edit) ABSL_LOCKS_EXCLUDED(mu_);
+  Status FinishLocked(Record& record, const Identity& identity) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  Ledger& LedgerOf(Record& record) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+
+  // Constant after Start.
+  const Layout layout_;
+  const Clock& clock_;
+  FileDescriptor lock_file_;
+  RecoveryReport report_;
+  std::string device_id_;
+  std::string boot_id_;
+  std::optional<WalBarrier> barrier_;
+
+  // Thread-safe by themselves.
+  Feed feed_;
+  DirtyDirs dirty_dirs_;
+
+  mutable Mutex mu_;
+  std::unique_ptr<Journal> journal_ ABSL_PT_GUARDED_BY(mu_);  // the pointer: constant after Start
+  std::unordered_map<ItemId, std::unique_ptr<Record>> items_ ABSL_GUARDED_BY(mu_);
+  Names names_ ABSL_GUARDED_BY(mu_);
+  std::set<ItemId> writing_ ABSL_GUARDED_BY(mu_);  // items with a write pin
+  StoreTotals totals_ ABSL_GUARDED_BY(mu_);
+  ItemId next_id_ ABSL_GUARDED_BY(mu_) = 1;
+  ItemId id_high_ ABSL_GUARDED_BY(mu_) = 1;  // ids below are reserved in the journal
+  Ino next_ino_ ABSL_GUARDED_BY(mu_) = 2;    // 1 is the root
+  Ino ino_high_ ABSL_GUARDED_BY(mu_) = 2;
+
+  // The keeper's thread only.
+  std::optional<Checkpointer> checkpointer_;
+  int checkpointed_pages_ = 0;
+
+  // Last: their threads end before anything above goes.
+  Sealer sealer_;
+  Keeper keeper_;
+};
+
+}  // namespace outboxfs::cache

@@ -1,0 +1,271 @@
+// Names: remove, rename, attribute memory, and the overlay of what a lagging listing still shows.
+#include <algorithm>
+#include <cerrno>
+#include <utility>
+
+#include "cache/paths.h"
+#include "cache/store_impl.h"
+#include "common/disk.h"
+#include "common/log.h"
+
+namespace outboxfs::cache {
+namespace {
+
+constexpr uint64_t kSlowToRemove = 64 * 1024 * 1024;  // bytes on disk
+
+// What becomes of a removed item that the remote may know of.
+Row Removing(const Row& row) {
+  Row next = row;
+  next.state = State::kRemoving;
+  next.attempts = 0;
+  next.not_before_ns = 0;
+  return next;
+}
+
+}  // namespace
+
+// ---- Remove -------------------------------------------------------------------------------
+
+Status StoreImpl::JournalRemoval(const Record& record) {
+  if (record.row.upload_generation == 0) return journal_->Delete(record.row.id);
+  return journal_->Save(Removing(record.row));
+}
+
+void StoreImpl::ApplyRemoval(Record& record) {
+  ++record.epoch;
+  Detach(record);
+  if (record.row.upload_generation != 0) {
+    Apply(record, Removing(record.row));
+  } else if (record.pins > 0) {
+    Account(record, -1);
+    record.unlinked = true;
+    feed_.Publish(record.row.id);
+  } else {
+    Erase(record);
+  }
+}
+
+// The name of the bytes goes at once: open descriptors keep what they need.
+void StoreImpl::RemoveBytes(ItemId id, uint64_t disk_bytes) {
+  if (disk_bytes > kSlowToRemove) return keeper_.RemoveLater(id);
+  if (auto gone = disk::Remove(layout_.StagedFile(id)); !gone) Log::Error("{}", gone.error().text);
+}
+
+bool StoreImpl::HasItemsBeneath(const std::string& path) const {
+  const std::string end = BeneathEnd(path);
+  for (auto it = names_.lower_bound(BeneathBegin(path)); it != names_.end() && it->first < end;
+       ++it) {
+    if (it->second.item != nullptr) return true;
+  }
+  return false;
+}
+
+Status StoreImpl::Remove(const std::string& path, bool remote_exists) {
+  if (!IsNormalPath(path) || path == "/") return Fail(EINVAL, "path " + path);
+  ItemId bytes_of = 0;
+  uint64_t disk_bytes = 0;
+  {
+    MutexLock lock(mu_);
+    if (HasItemsBeneath(path)) return Fail(ENOTEMPTY, path);
+    Record* record = ItemAt(path);
+    // Giving a hydration up is no removal: what was known of the remote file stays known.
+    const bool keep_behind = record != nullptr && record->row.hydrating && !remote_exists;
+    const auto done = journal_->Transact([&]() -> Status {
+      if (record != nullptr) {
+        if (auto removed = JournalRemoval(*record); !removed || keep_behind) return removed;
+      }
+      if (auto dropped = journal_->DropTree(path); !dropped || !remote_exists) return dropped;
+      return journal_->PutGone(path);
+    });
+    if (!done) return done;
+    if (record != nullptr) {
+      if (record->row.kind == ItemKind::kFile) bytes_of = record->row.id;
+      disk_bytes = record->row.disk_bytes;
+      ApplyRemoval(*record);
+    }
+    if (!keep_behind) {
+      DropGhostsBeneath(path);
+      DropGhost(path);
+      if (remote_exists) SetGhost(path, Overlay::Kind::kGone, {});
+    }
+  }
+  if (bytes_of != 0) RemoveBytes(bytes_of, disk_bytes);
+  return {};
+}
+
+// ---- Rename -------------------------------------------------------------------------------
+
+Status StoreImpl::Rename(const std::string& from, const std::string& to,
+                         bool remote_exists_at_from) {
+  if (!IsNormalPath(from) || !IsNormalPath(to) || from == "/" || to == "/") {
+    return Fail(EINVAL, "rename " + from + " to " + to);
+  }
+  if (from == to) return {};
+  if (to.starts_with(BeneathBegin(from))) return Fail(EINVAL, to + " is beneath " + from);
+  ItemId bytes_of = 0;
+  uint64_t disk_bytes = 0;
+  {
+    MutexLock lock(mu_);
+    if (HasItemsBeneath(to)) return Fail(ENOTEMPTY, to);
+    std::vector<std::pair<Record*, Row>> moved;
+    const auto move = [&](Record* record) {
+      if (record == nullptr) return;
+      Row next = record->row;
+      next.path = to + next.path.substr(from.size());
+      next.changed_ns = clock_.WallNs();
+      moved.emplace_back(record, std::move(next));
+    };
+    move(ItemAt(from));
+    const std::string end = BeneathEnd(from);
+    for (auto it = names_.lower_bound(BeneathBegin(from)); it != names_.end() && it->first < end;
+         ++it) {
+      move(it->second.item);
+    }
+    Record* target = ItemAt(to);
+    const auto done = journal_->Transact([&]() -> Status {
+      if (target != nullptr) {
+        if (auto removed = JournalRemoval(*target); !removed) return removed;
+      }
+      return JournalRename(moved, from, to, remote_exists_at_from);
+    });
+    if (!done) return done;
+    if (target != nullptr) {
+      if (target->row.kind == ItemKind::kFile) bytes_of = target->row.id;
+      disk_bytes = target->row.disk_bytes;
+      ApplyRemoval(*target);
+    }
+    ApplyRename(std::move(moved), from, to, remote_exists_at_from);
+  }
+  if (bytes_of != 0) RemoveBytes(bytes_of, disk_bytes);
+  return {};
+}
+
+Status StoreImpl::JournalRename(const std::vector<std::pair<Record*, Row>>& moved,
+                                const std::string& from, const std::string& to, bool gone) {
+  if (auto dropped = journal_->DropTree(to); !dropped) return dropped;
+  for (const auto& [record, next] : moved) {
+    if (auto saved = journal_->Save(next); !saved) return saved;
+  }
+  if (auto trees = journal_->MoveTree(from, to); !trees) return trees;
+  if (ItemAt(from) == nullptr) {
+    // A remote entry was renamed: its new name shows at once, whatever a lagging listing says.
+    auto memory = journal_->FindMemory(to);
+    if (!memory) return Fail(memory.error());
+    if (*memory) {
+      (*memory)->confirmed = false;
+      if (auto put = journal_->PutMemory(**memory); !put) return put;
+    }
+  }
+  return gone ? journal_->PutGone(from) : Status{};
+}
+
+void StoreImpl::ApplyRename(std::vector<std::pair<Record*, Row>> moved, const std::string& from,
+                            const std::string& to, bool gone) {
+  DropGhost(to);
+  DropGhostsBeneath(to);
+  const bool remote_entry = ItemAt(from) == nullptr;
+  std::vector<Names::node_type> nodes;
+  if (const auto top = names_.find(from); top != names_.end()) nodes.push_back(names_.extract(top));
+  const std::string end = BeneathEnd(from);
+  for (auto it = names_.lower_bound(BeneathBegin(from)); it != names_.end() && it->first < end;) {
+    nodes.push_back(names_.extract(it++));
+  }
+  for (Names::node_type& node : nodes) {
+    node.key() = to + node.key().substr(from.size());
+    if (node.mapped().ghost) node.mapped().ghost->memory.path = node.key();
+    names_.insert(std::move(node));
+  }
+  for (auto& [record, next] : moved) Apply(*record, std::move(next));
+  if (remote_entry) {
+    if (auto memory = journal_->FindMemory(to); memory && *memory) {
+      SetGhost(to, Overlay::Kind::kUploaded, **memory);
+    }
+  }
+  if (gone) SetGhost(from, Overlay::Kind::kGone, {});
+}
+
+// ---- Attribute memory ---------------------------------------------------------------------
+
+std::optional<Memory> StoreImpl::Recall(const std::string& path) const {
+  MutexLock lock(mu_);
+  auto memory = journal_->FindMemory(path);
+  if (memory) return std::move(*memory);
+  Log::Warning("attributes of {}: {}", path, memory.error().text);
+  return std::nullopt;
+}
+
+std::vector<Memory> StoreImpl::RecallDir(const std::string& dir) const {
+  MutexLock lock(mu_);
+  auto memories = journal_->MemoriesIn(dir);
+  if (memories) return std::move(*memories);
+  Log::Warning("attributes in {}: {}", dir, memories.error().text);
+  return {};
+}
+
+Status StoreImpl::Remember(const Memory& memory) {
+  if (!IsNormalPath(memory.path)) return Fail(EINVAL, "path " + memory.path);
+  MutexLock lock(mu_);
+  const auto done = journal_->Transact([&]() -> Status {
+    if (auto put = journal_->PutMemory(memory); !put || memory.confirmed) return put;
+    return journal_->DropGone(memory.path);
+  });
+  if (!done) return done;
+  const auto found = names_.find(memory.path);
+  const bool uploaded = found != names_.end() && found->second.ghost &&
+                        found->second.ghost->kind == Overlay::Kind::kUploaded;
+  if (!memory.confirmed) {
+    SetGhost(memory.path, Overlay::Kind::kUploaded, memory);
+  } else if (uploaded) {
+    DropGhost(memory.path);
+  }
+  return {};
+}
+
+Status StoreImpl::ForgetMemory(const std::string& path) {
+  MutexLock lock(mu_);
+  if (auto dropped = journal_->DropMemory(path); !dropped) return dropped;
+  const auto found = names_.find(path);
+  if (found != names_.end() && found->second.ghost &&
+      found->second.ghost->kind == Overlay::Kind::kUploaded) {
+    DropGhost(path);
+  }
+  return {};
+}
+
+void StoreImpl::Reconcile(const std::string& dir, SteadyTime begun,
+                          const std::vector<std::string>& names) {
+  const std::string begin = BeneathBegin(dir);
+  std::vector<std::string_view> listed(names.begin(), names.end());
+  std::sort(listed.begin(), listed.end());
+  MutexLock lock(mu_);
+  std::vector<std::string> settled;
+  for (auto it = names_.lower_bound(begin); it != names_.end() && it->first.starts_with(begin);) {
+    const size_t slash = it->first.find('/', begin.size());
+    if (slash != std::string::npos) {
+      it = names_.lower_bound(BeneathEnd(it->first.substr(0, slash)));
+      continue;
+    }
+    const Ghost* ghost = it->second.ghost.get();
+    const bool shown = std::binary_search(listed.begin(), listed.end(),
+                                          std::string_view(it->first).substr(begin.size()));
+    const bool expected = ghost != nullptr && ghost->kind == Overlay::Kind::kUploaded;
+    if (ghost != nullptr && ghost->since < begun && shown == expected) settled.push_back(it->first);
+    ++it;
+  }
+  if (settled.empty()) return;
+  const auto done = journal_->Transact([&]() -> Status {
+    for (const std::string& path : settled) {
+      const Ghost& ghost = *names_.at(path).ghost;
+      Memory memory = ghost.memory;
+      memory.confirmed = true;
+      const bool uploaded = ghost.kind == Overlay::Kind::kUploaded;
+      auto saved = uploaded ? journal_->PutMemory(memory) : journal_->DropGone(path);
+      if (!saved) return saved;
+    }
+    return {};
+  });
+  if (!done) return Log::Warning("listing of {}: {}", dir, done.error().text);
+  for (const std::string& path : settled) DropGhost(path);
+}
+
+}  // namespace outboxfs::cache

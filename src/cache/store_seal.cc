@@ -1,0 +1,222 @@
+// Sealing and evicting: what the sealer found becomes a generation, what is verified loses its
+// bytes.
+#include <fcntl.h>
+
+#include <cerrno>
+#include <utility>
+
+#include "cache/bytes.h"
+#include "cache/store_impl.h"
+#include "common/log.h"
+
+namespace outboxfs::cache {
+namespace {
+
+constexpr int kCheckpointPages = 16 * 1024 * 1024 / 4096;
+
+}  // namespace
+
+std::optional<SealJob> StoreImpl::BeginSeal(ItemId id) {
+  MutexLock lock(mu_);
+  const Record* record = Find(id);
+  if (record == nullptr || record->unlinked || record->row.state != State::kSealing) {
+    return std::nullopt;
+  }
+  return SealJob{id, record->epoch, layout_.StagedFile(id)};
+}
+
+void StoreImpl::NoteDurable(const SealJob& job, const Mark& mark) {
+  MutexLock lock(mu_);
+  Record* record = Find(job.id);
+  if (record == nullptr || record->unlinked || record->epoch != job.epoch) return;
+  Row next = record->row;
+  next.synced = mark;
+  if (auto saved = Change(*record, std::move(next)); !saved) {
+    Log::Warning("{}: {}", record->row.path, saved.error().text);
+  }
+}
+
+// The row after a seal, and whether it is a new generation. Bytes equal to those of the last
+// generation are no news: its seal, its digests and its upload stand again (HARD-CASES 4).
+Result<std::pair<Row, bool>> StoreImpl::Sealed(const Record& record, const SealResult& result) {
+  Row next = record.row;
+  bool same = false;
+  if (next.generation != 0) {
+    const auto last = journal_->LoadSums(next.id);
+    if (!last && last.error().code != EIO) return Fail(last.error());
+    same = last && *last && **last == result.sums;
+  }
+  next.state = same && next.clean ? State::kClean : State::kWaiting;
+  next.size = result.mark.size;
+  next.disk_bytes = result.disk_bytes;
+  next.seal = result.mark;
+  next.attempts = 0;
+  next.not_before_ns = 0;
+  next.error_code = 0;
+  next.EditRare([&](RareFields& rare) {
+    rare.reason.clear();
+    if (!same) rare.digests.clear();
+  });
+  if (same) return std::pair(std::move(next), false);
+  ++next.generation;
+  next.clean = false;
+  next.sealed_ns = clock_.WallNs();
+  return std::pair(std::move(next), true);
+}
+
+Status StoreImpl::CommitSeals(std::vector<SealResult> results) {
+  if (auto synced = dirty_dirs_.SyncAll(); !synced) return synced;
+  std::vector<std::pair<ItemId, uint64_t>> committed;  // id, epoch
+  {
+    MutexLock lock(mu_);
+    std::vector<std::pair<Record*, Row>> sealed;
+    const auto done = journal_->Transact([&]() -> Status {
+      for (const SealResult& result : results) {
+        Record* record = Find(result.id);
+        if (record == nullptr || record->unlinked || record->epoch != result.epoch) continue;
+        if (record->row.state != State::kSealing) continue;
+        auto next = Sealed(*record, result);
+        if (!next) return Fail(next.error());
+        if (auto saved = journal_->Save(next->first); !saved) return saved;
+        if (next->second) {
+          if (auto saved = journal_->SaveSums(result.id, result.sums); !saved) return saved;
+        }
+        sealed.emplace_back(record, std::move(next->first));
+      }
+      return {};
+    });
+    if (!done) return done;
+    for (auto& [record, next] : sealed) {
+      committed.emplace_back(next.id, record->epoch);
+      Apply(*record, std::move(next));
+    }
+  }
+  if (auto durable = barrier_->Sync(); !durable) {
+    Log::Error("{}", durable.error().text);  // sealed all the same; shown as not durable
+    return {};
+  }
+  for (const auto& [id, epoch] : committed) {
+    bool evict = false;
+    {
+      MutexLock lock(mu_);
+      Record* record = Find(id);
+      if (record == nullptr || record->unlinked || record->epoch != epoch) continue;
+      Account(*record, -1);
+      record->durable = true;
+      Account(*record, +1);
+      evict = EvictableLocked(*record);
+    }
+    if (evict) TryEvict(id);
+  }
+  return {};
+}
+
+void StoreImpl::DelaySeal(const SealJob& job, const Error& why) {
+  MutexLock lock(mu_);
+  Record* record = Find(job.id);
+  if (record == nullptr || record->unlinked || record->epoch != job.epoch) return;
+  if (record->row.state != State::kSealing) return;
+  Row next = record->row;
+  next.error_code = why.code;
+  next.EditRare([&](RareFields& rare) { rare.reason = why.text; });
+  if (why.code != ENOENT) {
+    // The reason is only to be looked at; after a restart the seal finds out by itself.
+    if (record->row.rare().reason != why.text) Apply(*record, std::move(next));
+    return;
+  }
+  next.state = State::kParked;
+  if (auto saved = Change(*record, std::move(next)); !saved) Log::Error("{}", saved.error().text);
+}
+
+void StoreImpl::SealAgainLocked(Record& record) {
+  ++record.epoch;
+  Account(record, -1);
+  record.durable = false;
+  Account(record, +1);
+  EnqueueSeal(record);
+}
+
+void StoreImpl::NoticeChanged(ItemId id, Generation generation) {
+  MutexLock lock(mu_);
+  auto record = FindSealed(id, generation);
+  if (!record) return;
+  Row next = (*record)->row;
+  next.state = State::kSealing;
+  if (auto saved = Change(**record, std::move(next)); !saved) {
+    return Log::Error("{}", saved.error().text);
+  }
+  SealAgainLocked(**record);
+}
+
+// ---- Eviction -----------------------------------------------------------------------------
+
+bool StoreImpl::EvictableLocked(const Record& record) const {
+  return record.row.state == State::kClean && !record.row.hydrating && !record.unlinked &&
+         record.pins == 0;
+}
+
+Status StoreImpl::EvictLocked(Record& record) {
+  const Row& row = record.row;
+  const auto name = names_.find(row.path);
+  Ghost* ghost = name == names_.end() ? nullptr : name->second.ghost.get();
+  const bool unconfirmed = ghost != nullptr && ghost->kind == Overlay::Kind::kUploaded;
+  Memory memory{row.path, row.ino, row.kind, row.attr, {}, !unconfirmed};
+  if (row.rare().replaced) memory.identity = *row.rare().replaced;
+  const auto done = journal_->Transact([&]() -> Status {
+    if (auto gone = journal_->Delete(row.id); !gone || !row.attr_changed) return gone;
+    return journal_->PutMemory(memory);
+  });
+  if (!done) return done;
+  if (unconfirmed && row.attr_changed) ghost->memory = std::move(memory);
+  Erase(record);
+  return {};
+}
+
+void StoreImpl::TryEvict(ItemId id) {
+  Mark seal;
+  {
+    MutexLock lock(mu_);
+    const Record* record = Find(id);
+    if (record == nullptr || !EvictableLocked(*record)) return;
+    seal = record->row.seal;
+  }
+  const bool unchanged = BytesAreAsSealed(layout_.StagedFile(id), seal);
+  uint64_t disk_bytes = 0;
+  {
+    MutexLock lock(mu_);
+    Record* record = Find(id);
+    if (record == nullptr || !EvictableLocked(*record) || record->row.seal != seal) return;
+    if (!unchanged) {
+      Row next = record->row;
+      next.state = State::kSealing;
+      if (auto saved = Change(*record, std::move(next)); saved) SealAgainLocked(*record);
+      return;
+    }
+    disk_bytes = record->row.disk_bytes;
+    if (auto gone = EvictLocked(*record); !gone) {
+      return Log::Warning("evict: {}", gone.error().text);  // the next start tries again
+    }
+  }
+  RemoveBytes(id, disk_bytes);
+}
+
+// ---- Upkeep -------------------------------------------------------------------------------
+
+void StoreImpl::Tick() {
+  std::vector<std::shared_ptr<StagedFile>> growing;
+  int pages = 0;
+  {
+    MutexLock lock(mu_);
+    for (const ItemId id : writing_) {
+      if (const Record* record = Find(id); record->file) growing.push_back(record->file);
+    }
+    pages = journal_->wal_pages();
+  }
+  // What is on its way to the disk early makes the fdatasync at the close short.
+  for (const auto& file : growing) ::sync_file_range(file->read_fd(), 0, 0, SYNC_FILE_RANGE_WRITE);
+  if (pages < kCheckpointPages || pages == checkpointed_pages_) return;
+  checkpointed_pages_ = pages;
+  if (auto done = checkpointer_->Checkpoint(); !done) Log::Warning("{}", done.error().text);
+}
+
+}  // namespace outboxfs::cache

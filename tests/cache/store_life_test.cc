@@ -1,0 +1,265 @@
+// The life of an item from its making to its eviction.
+#include "store_fixture.h"
+
+namespace outboxfs::cache {
+namespace {
+
+TEST_F(StoreTest, AFileIsSealedAfterItsClose) {
+  const Item item = SealedFile("/a/b.txt", "hello");
+  EXPECT_EQ(1u, item.generation);
+  EXPECT_EQ(5u, item.size);
+  EXPECT_GT(item.sealed_ns, 0);
+  const Overlay overlay = store_->Lookup("/a/b.txt");
+  EXPECT_EQ(Overlay::Kind::kItem, overlay.kind);
+  EXPECT_EQ(item.id, overlay.item.id);
+  EXPECT_TRUE(Await([&] { return store_->Totals().files_not_durable == 0; }));
+  EXPECT_EQ(1u, store_->Totals().files_pending);
+  EXPECT_EQ(5u, store_->Totals().bytes_pending);
+}
+
+TEST_F(StoreTest, AFileThatWasOnlyCreatedIsSealedEmpty) {
+  auto item = store_->CreateFile("/empty", store_->NewIno(), SomeAttr());
+  ASSERT_OK(item);
+  EXPECT_ERROR(EEXIST, store_->CreateFile("/empty", store_->NewIno(), SomeAttr()));
+  ASSERT_OK(store_->EndWrite(item->id, false));
+  EXPECT_TRUE(AwaitState(item->id, State::kWaiting));
+  EXPECT_EQ(1u, store_->Get(item->id)->generation);
+  EXPECT_TRUE(store_->ServedWhole(item->id, 1));
+}
+
+TEST_F(StoreTest, AVerifiedFileIsEvictedAndStaysVisibleUntilListed) {
+  const Item item = SealedFile("/f", "content");
+  ASSERT_OK(store_->MarkStarting(item.id, 1, "/cloud/f", std::nullopt));
+  EXPECT_EQ(State::kUploading, StateOf(item.id));
+  ASSERT_OK(store_->MarkStarted(item.id, 1, "upload-1"));
+  EXPECT_EQ("upload-1", store_->Get(item.id)->upload_id);
+  {
+    auto reader = store_->OpenSealed(item.id, 1);
+    ASSERT_OK(reader);
+    std::string text(4, '\0');
+    ASSERT_OK((*reader)->Read(std::as_writable_bytes(std::span(text)), 3));
+    EXPECT_EQ("tent", text);
+    EXPECT_ERROR(EINVAL, (*reader)->Read(std::as_writable_bytes(std::span(text)), 4));
+  }
+  store_->MarkServed(item.id, 1, {0, 3});
+  EXPECT_FALSE(store_->ServedWhole(item.id, 1));
+  store_->MarkServed(item.id, 1, {3, 7});
+  EXPECT_TRUE(store_->ServedWhole(item.id, 1));
+  ASSERT_OK(store_->MarkVerifying(item.id, 1));
+  EXPECT_ERROR(EAGAIN, store_->MarkDone(item.id, 1, "/other", {7, 0, "id", {}}));
+  ASSERT_OK(store_->MarkDone(item.id, 1, "/f", {7, 5, "id", {}}));
+
+  EXPECT_EQ(0u, StagedFiles());
+  EXPECT_FALSE(store_->Get(item.id));
+  EXPECT_EQ(Overlay::Kind::kUploaded, store_->Lookup("/f").kind);
+  EXPECT_EQ(item.ino, store_->Lookup("/f").memory.ino);
+  EXPECT_EQ(0u, store_->Totals().bytes_staged);
+
+  const SteadyTime later = RealClock().Now();
+  store_->Reconcile("/", later, {"other"});
+  EXPECT_EQ(Overlay::Kind::kUploaded, store_->Lookup("/f").kind);
+  store_->Reconcile("/", later, {"f"});
+  EXPECT_EQ(Overlay::Kind::kNone, store_->Lookup("/f").kind);
+  const auto memory = store_->Recall("/f");
+  ASSERT_TRUE(memory);
+  EXPECT_TRUE(memory->confirmed);
+  EXPECT_EQ(SomeAttr(), memory->attr);
+  EXPECT_EQ("id", memory->identity.id);
+}
+
+TEST_F(StoreTest, AVerifiedFileThatIsReadKeepsItsBytesUntilThePinGoes) {
+  const Item item = SealedFile("/f", "content");
+  auto pin = store_->PinFile(item.id, false);
+  ASSERT_OK(pin);
+  ASSERT_OK(store_->MarkDone(item.id, 1, "/f", {7, 0, "id", {}}));
+  EXPECT_EQ(State::kClean, StateOf(item.id));
+  EXPECT_EQ(1u, StagedFiles());
+  EXPECT_EQ("content", Read(item.id));
+  Attr attr = SomeAttr();
+  attr.mode = 0755;
+  ASSERT_OK(store_->SetAttr(item.id, attr));
+  pin->Reset();
+  EXPECT_FALSE(store_->Get(item.id));
+  EXPECT_EQ(0u, StagedFiles());
+  EXPECT_EQ(Overlay::Kind::kUploaded, store_->Lookup("/f").kind);
+  EXPECT_EQ(attr, store_->Lookup("/f").memory.attr);
+  EXPECT_EQ(attr, store_->Recall("/f")->attr);
+}
+
+TEST_F(StoreTest, AFileOpenedForWritingWhileItIsCleanBecomesANewGeneration) {
+  const Item item = SealedFile("/f", "content");
+  auto pin = store_->PinFile(item.id, false);
+  ASSERT_OK(store_->MarkDone(item.id, 1, "/f", {7, 0, "id", {}}));
+  Rewrite(item.id, "changed", true);
+  pin->Reset();
+  EXPECT_TRUE(AwaitState(item.id, State::kWaiting));
+  EXPECT_EQ(2u, store_->Get(item.id)->generation);
+  EXPECT_EQ("id", store_->Get(item.id)->replaced->id);
+}
+
+TEST_F(StoreTest, TheSameBytesWrittenOverACleanFileAreNoNewGeneration) {
+  const Item item = SealedFile("/f", "content");
+  auto pin = store_->PinFile(item.id, false);
+  ASSERT_OK(store_->MarkDone(item.id, 1, "/f", {7, 0, "id", {}}));
+  Rewrite(item.id, "content", true);
+  EXPECT_TRUE(AwaitState(item.id, State::kClean));
+  pin->Reset();
+  EXPECT_TRUE(Await([&] { return !store_->Get(item.id); }));
+  EXPECT_EQ(0u, StagedFiles());
+}
+
+TEST_F(StoreTest, TheSameBytesWrittenAgainKeepTheSealAndItsUpload) {
+  const Item item = SealedFile("/f", "content");
+  ASSERT_OK(store_->SetDigests(item.id, 1, {{2, "abc"}}));
+  ASSERT_OK(store_->MarkStarting(item.id, 1, "/cloud/f", std::nullopt));
+  ASSERT_OK(store_->MarkStarted(item.id, 1, "up"));
+  Rewrite(item.id, "content", true);
+  EXPECT_TRUE(AwaitState(item.id, State::kWaiting));
+  const Item again = *store_->Get(item.id);
+  EXPECT_EQ(1u, again.generation);
+  EXPECT_EQ("abc", again.digests.at(2));
+  EXPECT_EQ("up", again.upload_id);
+  EXPECT_OK(store_->OpenSealed(item.id, 1));
+}
+
+TEST_F(StoreTest, AnOpenWithoutAChangeRestoresTheSeal) {
+  const Item item = SealedFile("/f", "content");
+  ASSERT_OK(store_->MarkStarting(item.id, 1, "/cloud/f", std::nullopt));
+  ASSERT_OK(store_->BeginWrite(item.id));
+  EXPECT_EQ(State::kOpen, StateOf(item.id));
+  EXPECT_ERROR(ESTALE, store_->MarkVerifying(item.id, 1));
+  EXPECT_ERROR(ESTALE, store_->OpenSealed(item.id, 1));
+  ASSERT_OK(store_->EndWrite(item.id, false));
+  EXPECT_EQ(State::kWaiting, StateOf(item.id));
+  EXPECT_EQ(1u, store_->Get(item.id)->upload_generation);
+  EXPECT_OK(store_->OpenSealed(item.id, 1));
+}
+
+TEST_F(StoreTest, AChangeMakesTheRunningUploadStale) {
+  const Item item = SealedFile("/f", "content");
+  ASSERT_OK(store_->MarkStarting(item.id, 1, "/cloud/f", std::nullopt));
+  auto reader = store_->OpenSealed(item.id, 1);
+  ASSERT_OK(reader);
+  Rewrite(item.id, "other", true);
+  std::string text(5, '\0');
+  EXPECT_ERROR(ESTALE, (*reader)->Read(std::as_writable_bytes(std::span(text)), 0));
+  EXPECT_TRUE(AwaitState(item.id, State::kWaiting));
+  EXPECT_EQ(2u, store_->Get(item.id)->generation);
+  EXPECT_EQ(1u, store_->Get(item.id)->upload_generation);
+  EXPECT_ERROR(ESTALE, store_->MarkDone(item.id, 1, "/f", {}));
+  ASSERT_OK(store_->MarkUploadGone(item.id));
+  EXPECT_EQ(0u, store_->Get(item.id)->upload_generation);
+}
+
+TEST_F(StoreTest, AFailureKeepsTheBytesTheReasonAndTheNextTry) {
+  const Item item = SealedFile("/f", "content");
+  ASSERT_OK(store_->MarkFailed(item.id, 1, {ETIMEDOUT, Retry::kBackoff, "too slow"}, 77, false));
+  EXPECT_EQ(State::kWaiting, StateOf(item.id));
+  EXPECT_EQ(1, store_->Get(item.id)->attempts);
+  EXPECT_EQ(77, store_->Get(item.id)->not_before_ns);
+  EXPECT_EQ("too slow", store_->Get(item.id)->reason);
+  ASSERT_OK(store_->MarkFailed(item.id, 1, {EPERM, Retry::kPark, "no"}, 0, true));
+  EXPECT_EQ(State::kParked, StateOf(item.id));
+  EXPECT_EQ(1u, store_->Totals().files_parked);
+  ASSERT_OK(store_->Retry(item.id));
+  EXPECT_EQ(State::kWaiting, StateOf(item.id));
+  EXPECT_EQ(0, store_->Get(item.id)->attempts);
+  EXPECT_EQ("content", Read(item.id));
+}
+
+TEST_F(StoreTest, ADirectoryGoesTheSameWay) {
+  auto dir = store_->MakeDir("/d", store_->NewIno(), SomeAttr());
+  ASSERT_OK(dir);
+  EXPECT_EQ(State::kWaiting, dir->state);
+  EXPECT_EQ(1u, dir->generation);
+  EXPECT_ERROR(EISDIR, store_->PinFile(dir->id, false));
+  ASSERT_OK(store_->MarkStarting(dir->id, 1, "/cloud/d", std::nullopt));
+  ASSERT_OK(store_->MarkDone(dir->id, 1, "/d", {}));
+  EXPECT_EQ(Overlay::Kind::kUploaded, store_->Lookup("/d").kind);
+  EXPECT_EQ(ItemKind::kDir, store_->Lookup("/d").memory.kind);
+}
+
+TEST_F(StoreTest, AHydratedFileIsSeenWhenItIsCompleteAndGoesWhenItIsNotChanged) {
+  ASSERT_OK(store_->Remember({"/r", 42, ItemKind::kFile, SomeAttr(), {4, 0, "rid", {}}, true}));
+  auto item = store_->BeginHydration("/r", 42, SomeAttr(), {4, 0, "rid", {}});
+  ASSERT_OK(item);
+  EXPECT_EQ(Overlay::Kind::kNone, store_->Lookup("/r").kind);
+  auto pin = store_->PinFile(item->id, true);
+  ASSERT_OK(pin);
+  ASSERT_OK((*pin)->Write(Bytes("data"), 0));
+  EXPECT_ERROR(EBUSY, store_->BeginWrite(item->id));
+  ASSERT_OK(store_->HydrationDone(item->id));
+  EXPECT_EQ(State::kClean, store_->Lookup("/r").item.state);
+  EXPECT_EQ("rid", store_->Lookup("/r").item.replaced->id);
+  ASSERT_OK(store_->BeginWrite(item->id));
+  pin->Reset();
+  ASSERT_OK(store_->EndWrite(item->id, false));
+  EXPECT_FALSE(store_->Get(item->id));
+  EXPECT_EQ(0u, StagedFiles());
+  EXPECT_EQ("rid", store_->Recall("/r")->identity.id);
+}
+
+TEST_F(StoreTest, AHydrationThatIsGivenUpLeavesWhatWasKnown) {
+  ASSERT_OK(store_->Remember({"/r", 42, ItemKind::kFile, SomeAttr(), {4, 0, "rid", {}}, true}));
+  auto item = store_->BeginHydration("/r", 42, SomeAttr(), {4, 0, "rid", {}});
+  ASSERT_OK(item);
+  ASSERT_OK(store_->Remove("/r", false));
+  EXPECT_FALSE(store_->Get(item->id));
+  EXPECT_TRUE(store_->Recall("/r"));
+}
+
+TEST_F(StoreTest, AChangedHydratedFileIsUploaded) {
+  auto item = store_->BeginHydration("/r", 42, SomeAttr(), {4, 0, "rid", {}});
+  ASSERT_OK(item);
+  {
+    auto pin = store_->PinFile(item->id, true);
+    ASSERT_OK((*pin)->Write(Bytes("data"), 0));
+    ASSERT_OK(store_->HydrationDone(item->id));
+    ASSERT_OK(store_->BeginWrite(item->id));
+    ASSERT_OK((*pin)->Write(Bytes("X"), 0));
+  }
+  ASSERT_OK(store_->EndWrite(item->id, true));
+  EXPECT_TRUE(AwaitState(item->id, State::kWaiting));
+  EXPECT_EQ("Xata", Read(item->id));
+}
+
+TEST_F(StoreTest, OfTwoWritePinsTheLastClosesTheWritableDescriptor) {
+  auto item = store_->CreateFile("/f", store_->NewIno(), SomeAttr());
+  auto first = store_->PinFile(item->id, true);
+  auto second = store_->PinFile(item->id, true);
+  first->Reset();
+  ASSERT_OK((*second)->Write(Bytes("abc"), 0));
+  second->Reset();
+  ASSERT_OK(store_->EndWrite(item->id, true));
+  EXPECT_TRUE(AwaitState(item->id, State::kWaiting));
+  EXPECT_EQ("abc", Read(item->id));
+}
+
+TEST_F(StoreTest, EveryChangeIsPublished) {
+  const auto reader = store_->feed().Subscribe();
+  const Item item = SealedFile("/f", "x");
+  const auto news = reader->Take({}, RealClock().Now() + std::chrono::seconds(10));
+  EXPECT_EQ(std::vector<ItemId>{item.id}, news);
+}
+
+TEST_F(StoreTest, AllGivesTheOldestChangeFirst) {
+  const Item a = SealedFile("/a", "x");
+  const Item b = SealedFile("/b", "x");
+  ASSERT_OK(store_->SetAttr(a.id, {0600, 0, 0, 0, 0, 0}));
+  const auto all = store_->All();
+  ASSERT_EQ(2u, all.size());
+  EXPECT_EQ(b.id, all[0].id);
+  EXPECT_EQ(a.id, all[1].id);
+}
+
+TEST_F(StoreTest, SyncMakesNamesAndBytesDurable) {
+  auto item = store_->CreateFile("/f", store_->NewIno(), SomeAttr());
+  auto pin = store_->PinFile(item->id, true);
+  ASSERT_OK((*pin)->Write(Bytes("abc"), 0));
+  EXPECT_OK(store_->Sync(item->id));
+  EXPECT_OK(store_->SyncJournal());
+  EXPECT_EQ(State::kOpen, StateOf(item->id));
+}
+
+}  // namespace
+}  // namespace outboxfs::cache
