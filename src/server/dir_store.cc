@@ -1,0 +1,270 @@
+#include "server/dir_store.h"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
+#include <unistd.h>
+
+#include <array>
+#include <cerrno>
+#include <cstdio>
+#include <filesystem>
+#include <memory>
+#include <utility>
+
+#include "server/path.h"
+
+namespace outboxfs::server {
+namespace {
+
+int64_t Nanoseconds(const struct statx_timestamp& time) {
+  return time.tv_sec * 1'000'000'000 + time.tv_nsec;
+}
+
+struct CloseDir {
+  void operator()(DIR* dir) const { ::closedir(dir); }
+};
+
+// The parts of stat that HashMemory looks at.
+struct stat StatOf(const struct statx& stx) {
+  struct stat st {};
+  st.st_ino = stx.stx_ino;
+  st.st_size = static_cast<off_t>(stx.stx_size);
+  st.st_mtim.tv_sec = stx.stx_mtime.tv_sec;
+  st.st_mtim.tv_nsec = stx.stx_mtime.tv_nsec;
+  return st;
+}
+
+// As rename(2), but EEXIST when the target exists.
+int RenameNoReplace(const std::string& from, const std::string& to) {
+  return ::renameat2(AT_FDCWD, from.c_str(), AT_FDCWD, to.c_str(), RENAME_NOREPLACE);
+}
+
+bool Exists(const std::string& local) {
+  struct stat st {};
+  return ::lstat(local.c_str(), &st) == 0;
+}
+
+// Copies without moving the bytes through this program where the file system can.
+Status CopyBytes(int from, int to, uint64_t size) {
+  uint64_t done = 0;
+  while (done < size) {
+    const ssize_t n = ::copy_file_range(from, nullptr, to, nullptr, size - done, 0);
+    if (n < 0) return FailErrno(errno, "copy known content");
+    if (n == 0) return Fail(EIO, "copy known content: source is shorter than remembered");
+    done += static_cast<uint64_t>(n);
+  }
+  return {};
+}
+
+}  // namespace
+
+Result<std::unique_ptr<DirStore>> DirStore::Open(const std::string& directory) {
+  if (Status made = disk::MakeDirs(directory, 0755); !made) return Fail(made.error());
+  auto lock = disk::Open(directory, O_RDONLY | O_DIRECTORY);
+  if (!lock) return Fail(lock.error());
+  if (::flock(lock->get(), LOCK_EX | LOCK_NB) < 0) {
+    return Fail(EBUSY, directory + " is already served by another server");
+  }
+  return std::unique_ptr<DirStore>(new DirStore(directory, std::move(*lock)));
+}
+
+DirStore::DirStore(std::string directory, FileDescriptor lock)
+    : directory_(std::move(directory)), lock_(std::move(lock)), hash_memory_(directory_) {}
+
+DirStore::~DirStore() {
+  // Stays when it still holds sessions.
+  ::rmdir(PrivatePath("").c_str());
+}
+
+std::string DirStore::Local(const std::string& path) const {
+  return path == "/" ? directory_ : directory_ + path;
+}
+
+std::string DirStore::PrivatePath(const std::string& name) const {
+  return directory_ + "/" + std::string(kPrivateFolder) + "/" + name;
+}
+
+Result<Entry> DirStore::Describe(const std::string& path) const {
+  struct statx stx {};
+  const std::string local = Local(path);
+  const int flags = AT_SYMLINK_NOFOLLOW | AT_STATX_DONT_SYNC;
+  if (::statx(AT_FDCWD, local.c_str(), flags, STATX_BASIC_STATS | STATX_BTIME, &stx) < 0) {
+    return Fail(errno, errno == ENOENT ? "file not found" : "cannot read entry");
+  }
+  if (!S_ISREG(stx.stx_mode) && !S_ISDIR(stx.stx_mode)) return Fail(ENOENT, "file not found");
+  Entry entry;
+  entry.path = path;
+  entry.is_directory = S_ISDIR(stx.stx_mode);
+  entry.created_ns = Nanoseconds((stx.stx_mask & STATX_BTIME) != 0 ? stx.stx_btime : stx.stx_mtime);
+  entry.modified_ns = Nanoseconds(stx.stx_mtime);
+  entry.id = std::to_string(stx.stx_ino) + "-" +
+             ((stx.stx_mask & STATX_BTIME) != 0 ? std::to_string(entry.created_ns) : "0");
+  if (!entry.is_directory) {
+    entry.size = stx.stx_size;
+    entry.hashes = hash_memory_.Recall(local, StatOf(stx));
+  }
+  return entry;
+}
+
+Result<Entry> DirStore::Find(const std::string& path) const { return Describe(path); }
+
+Status DirStore::List(const std::string& folder, size_t batch_size,
+                      const std::function<bool(std::vector<Entry>)>& batch) const {
+  const std::unique_ptr<DIR, CloseDir> dir(::opendir(Local(folder).c_str()));
+  if (!dir) return Fail(errno, errno == ENOTDIR ? "not a folder" : "folder not found");
+  std::vector<Entry> entries;
+  while (const dirent* item = ::readdir(dir.get())) {
+    const std::string name = item->d_name;
+    if (!CheckName(name) || (folder == "/" && name == kPrivateFolder)) continue;
+    Result<Entry> entry = Describe(JoinPath(folder, name));
+    if (!entry) continue;  // gone meanwhile, or of a kind that is not shown
+    entries.push_back(std::move(*entry));
+    if (entries.size() < batch_size) continue;
+    if (!batch(std::exchange(entries, {}))) return {};
+  }
+  if (!entries.empty()) batch(std::move(entries));
+  return {};
+}
+
+Result<Entry> DirStore::CreateFolder(const std::string& parent, const std::string& name) {
+  const std::string path = JoinPath(parent, name);
+  if (::mkdir(Local(path).c_str(), 0755) < 0) {
+    if (errno == EEXIST) return Fail(EEXIST, "folder already exists");
+    return Fail(errno, errno == ENOENT ? "parent folder not found" : "cannot create folder");
+  }
+  return Describe(path);
+}
+
+Result<std::string> DirStore::RenameFree(const std::string& from, const std::string& path) {
+  if (RenameNoReplace(Local(from), Local(path)) < 0) {
+    if (errno == EEXIST) return Fail(EEXIST, "the name already exists");
+    return Fail(errno, errno == ENOENT ? "file not found" : "cannot rename");
+  }
+  IndexFile(path);
+  return path;
+}
+
+Result<std::string> DirStore::Rename(const std::string& path, const std::string& new_name) {
+  if (Result<Entry> entry = Describe(path); !entry) return Fail(entry.error());
+  return RenameFree(path, JoinPath(ParentOf(path), new_name));
+}
+
+Result<std::optional<std::string>> DirStore::Move(const std::string& path,
+                                                  const std::string& folder,
+                                                  MoveConflict conflict) {
+  if (Result<Entry> entry = Describe(path); !entry) return Fail(entry.error());
+  Result<Entry> target_folder = Describe(folder);
+  if (!target_folder || !target_folder->is_directory)
+    return Fail(ENOENT, "target folder not found");
+  if (IsWithin(folder, path)) return Fail(EINVAL, "cannot move a folder into itself");
+  const std::string wanted = JoinPath(folder, NameOf(path));
+  Result<std::string> moved = RenameFree(path, wanted);
+  if (moved) return std::optional(*moved);
+  if (moved.error().code != EEXIST || conflict == MoveConflict::kRefuse) {
+    return Fail(moved.error());
+  }
+  if (conflict == MoveConflict::kSkip) return std::optional<std::string>();
+  if (conflict == MoveConflict::kOverwrite) {
+    if (Status gone = Delete(wanted); !gone) return Fail(gone.error());
+    moved = RenameFree(path, wanted);
+  }
+  for (int number = 1; !moved && moved.error().code == EEXIST; ++number) {
+    moved = RenameFree(path, NumberedName(wanted, number));
+  }
+  if (!moved) return Fail(moved.error());
+  return std::optional(*moved);
+}
+
+Status DirStore::Delete(const std::string& path) {
+  if (path == "/") return Fail(EPERM, "the root cannot be deleted");
+  if (Result<Entry> entry = Describe(path); !entry) return Fail(entry.error());
+  std::error_code error;
+  std::filesystem::remove_all(Local(path), error);
+  if (error) return Fail(error.value(), "cannot delete: " + error.message());
+  return {};
+}
+
+Result<Space> DirStore::GetSpace() const {
+  struct statvfs st {};
+  if (::statvfs(directory_.c_str(), &st) < 0) return FailErrno(errno, "statvfs");
+  return Space{static_cast<uint64_t>(st.f_blocks) * st.f_frsize,
+               static_cast<uint64_t>(st.f_bavail) * st.f_frsize};
+}
+
+Result<FileDescriptor> DirStore::OpenFile(const std::string& path) const {
+  auto file = disk::Open(Local(path), O_RDONLY | O_NOFOLLOW);
+  if (!file) return Fail(file.error());
+  const Result<struct stat> st = disk::Stat(file->get());
+  if (!st || !S_ISREG(st->st_mode)) return Fail(ENOENT, "not a file");
+  return file;
+}
+
+Result<FileDescriptor> DirStore::OpenPrivate(const std::string& name, uint64_t size) {
+  const std::string local = PrivatePath(name);
+  auto file = disk::Open(local, O_RDWR | O_CREAT, 0644);
+  if (!file && file.error().code == ENOENT) {
+    if (Status made = disk::MakeDirs(PrivatePath(""), 0755); !made) return Fail(made.error());
+    file = disk::Open(local, O_RDWR | O_CREAT, 0644);
+  }
+  if (!file) return Fail(file.error());
+  if (Status sized = disk::Truncate(file->get(), size); !sized) return Fail(sized.error());
+  return file;
+}
+
+Status DirStore::RemovePrivate(const std::string& name) { return disk::Remove(PrivatePath(name)); }
+
+Result<Published> DirStore::Publish(const std::string& name, const std::string& path,
+                                    Existing existing) {
+  const std::string from = PrivatePath(name);
+  Published published{path, Exists(Local(path)), false};
+  int failed = 0;
+  if (existing == Existing::kReplace) {
+    failed = ::rename(from.c_str(), Local(path).c_str());
+  } else {
+    failed = RenameNoReplace(from, Local(path));
+  }
+  for (int number = 1; failed < 0 && errno == EEXIST && existing == Existing::kNewName; ++number) {
+    published = {NumberedName(path, number), false, false};
+    failed = RenameNoReplace(from, Local(published.path));
+  }
+  if (failed < 0 && errno == EEXIST && existing == Existing::kSkip) {
+    published.skipped = true;
+    if (Status gone = RemovePrivate(name); !gone) return Fail(gone.error());
+    return published;
+  }
+  if (failed < 0) {
+    if (errno == EEXIST) return Fail(EEXIST, "the file already exists");
+    return Fail(errno, errno == ENOENT ? "parent folder not found" : "cannot place the file");
+  }
+  IndexFile(published.path);
+  return published;
+}
+
+Result<bool> DirStore::CopyKnown(uint64_t size, const Hashes& hashes, const std::string& name) {
+  const std::optional<std::string> source = hash_memory_.Find(size, hashes);
+  if (!source) return false;
+  auto from = disk::Open(*source, O_RDONLY | O_NOFOLLOW);
+  if (!from) return false;
+  auto to = OpenPrivate(name, 0);
+  if (!to) return Fail(to.error());
+  if (Status copied = CopyBytes(from->get(), to->get(), size); !copied) {
+    return Fail(copied.error());
+  }
+  // Only what was checked when the source came: an announced hash of another type may be wrong.
+  if (const Result<struct stat> st = disk::Stat(from->get()); st) {
+    hash_memory_.Remember(to->get(), hash_memory_.Recall(*source, *st));
+  }
+  return true;
+}
+
+void DirStore::IndexFile(const std::string& path) {
+  struct stat st {};
+  const std::string local = Local(path);
+  if (::lstat(local.c_str(), &st) < 0 || !S_ISREG(st.st_mode)) return;
+  hash_memory_.Index(local, static_cast<uint64_t>(st.st_size), hash_memory_.Recall(local, st));
+}
+
+}  // namespace outboxfs::server

@@ -1,0 +1,48 @@
+// The HTTP side: answers GET and HEAD, with ranges, for the links of GetDownloadUrlPath. A link is
+// /static/SCHEME/HOST/PREVIEW/PATH?expires=MS&sign=HEX; the middle three are not looked at. 403
+// without a right signature, 410 once expired, 404 for a missing file, 502 while the knob
+// download_lag says that the cloud is not ready.
+//
+// Thread-safe.
+#pragma once
+
+#include <httplib.h>
+
+#include <string>
+
+#include "server/auth.h"
+#include "server/dir_store.h"
+#include "server/faults.h"
+#include "server/knob_store.h"
+#include "server/recent.h"
+
+namespace outboxfs::server {
+
+class DownloadHttp {
+ public:
+  DownloadHttp(const DirStore& store, const Auth& auth, const Recent& recent, Faults& faults)
+      : store_(store), auth_(auth), recent_(recent), faults_(faults) {}
+
+  // Makes `server` answer with this, whatever the path is. `this` must outlive the server.
+  void Attach(httplib::Server* server);
+
+ private:
+  void Answer(const httplib::Request& request, httplib::Response* response);
+  // Sets the status of a refusal and returns false, or fills in the server path.
+  bool Admit(const httplib::Request& request, httplib::Response* response, std::string* path);
+
+  const DirStore& store_;
+  const Auth& auth_;
+  const Recent& recent_;
+  Faults& faults_;
+};
+
+// An httplib server without a listener of its own: it is given connections whose first bytes
+// somebody else has looked at.
+class HttpConnections : public httplib::Server {
+ public:
+  // Answers the requests that have arrived on `fd`. False when the connection is to be closed.
+  bool ServeWaiting(int fd);
+};
+
+}  // namespace outboxfs::server
