@@ -1,6 +1,7 @@
 #include "remote/connection.h"
 
 #include <fcntl.h>
+#include <grpc/support/log.h>
 #include <grpcpp/create_channel.h>
 #include <grpcpp/security/credentials.h>
 #include <grpcpp/security/tls_credentials_options.h>
@@ -86,6 +87,12 @@ std::string Target(const Endpoint& endpoint) {
   return "dns:///" + host + ":" + std::to_string(endpoint.port);
 }
 
+// gRPC writes to standard error by itself: into our log with it, where the reason of a failed TLS
+// handshake can be found.
+void LogForGrpc(gpr_log_func_args* args) {
+  if (args->severity == GPR_LOG_SEVERITY_ERROR) Log::Info("grpc: {}", args->message);
+}
+
 bool IsTransient(const grpc::Status& status) {
   return status.error_code() == grpc::UNAVAILABLE || status.error_code() == grpc::DEADLINE_EXCEEDED;
 }
@@ -97,6 +104,7 @@ Error Stopped(std::string_view call) {
 }
 
 Result<std::unique_ptr<Connection>> Connection::Open(const ConnectOptions& options) {
+  gpr_set_log_function(&LogForGrpc);
   const Endpoint& endpoint = options.endpoint;
   if (endpoint.host.empty() || endpoint.port < 1 || endpoint.port > 65535) {
     return Fail(EINVAL, "no usable server address", Retry::kPark);

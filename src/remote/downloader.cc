@@ -34,6 +34,7 @@ std::string HostInUrl(const Endpoint& endpoint) {
 enum class Next { kNewLink, kWait, kRepeat, kFail };
 
 Next NextStep(const HttpReply& reply) {
+  if (reply.wrong) return Next::kFail;
   switch (reply.status) {
     case 401:
     case 403:
@@ -46,7 +47,7 @@ Next NextStep(const HttpReply& reply) {
     case 504:
       return Next::kWait;
     case 0:    // no answer
-    case 200:  // cut off, or wrong
+    case 200:  // cut off
     case 206:
     case 500:
       return Next::kRepeat;

@@ -128,6 +128,7 @@ void SetUp(CURL* easy, const HttpRequest& request, Transfer& transfer, const Hea
 HttpReply ReplyOf(Transfer& transfer, CURLcode code) {
   HttpReply reply;
   reply.status = transfer.status();
+  reply.wrong = !transfer.trouble.empty();
   reply.trouble = std::move(transfer.trouble);
   if (code != CURLE_OK) {
     if (reply.trouble.empty()) reply.trouble = curl_easy_strerror(code);
@@ -138,7 +139,10 @@ HttpReply ReplyOf(Transfer& transfer, CURLcode code) {
     return reply;
   }
   reply.complete = transfer.IsWanted() && transfer.received == transfer.out.size();
-  if (!reply.complete && transfer.trouble.empty()) reply.trouble = "the answer is too short";
+  if (!reply.complete) {
+    reply.wrong = true;
+    reply.trouble = "the answer is not the range";
+  }
   return reply;
 }
 
@@ -185,7 +189,7 @@ void HttpClient::GiveBack(Easy easy) {
 HttpReply HttpClient::GetRange(const HttpRequest& request, std::span<std::byte> out,
                                const std::stop_token& stop) {
   Easy easy = Take();
-  if (!easy) return {false, 0, "no memory for a transfer"};
+  if (!easy) return {.trouble = "no memory for a transfer"};
   Transfer transfer;
   transfer.easy = easy.get();
   transfer.offset = request.offset;

@@ -33,6 +33,9 @@ struct HttpReply {
   bool complete = false;
   // 0: no answer at all, see `trouble`.
   int status = 0;
+  // The answer as such is not what was asked for: another range, another length. Asking again will
+  // not help.
+  bool wrong = false;
   // In words, without the address (which may hold a secret). Also set for a wrong range or length.
   std::string trouble;
 };
