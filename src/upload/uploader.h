@@ -1,8 +1,9 @@
-// The face of the room: carries every sealed generation of the cache to its remote path, proves that
-// it is there, and tells the cache. Pulls its work from the cache's feed; nobody calls it to upload.
+// The face of the room: carries every sealed generation of the cache to its remote path, proves
+// that it is there, and tells the cache. Pulls its work from the cache's feed; nobody calls it to
+// upload.
 //
-// Owns the scheduler, the channel, the read server, the hashers and a few workers for blocking calls
-// (list, start, place). Thread-safe.
+// Owns the scheduler, the channel, the read server, the hashers and a few workers for blocking
+// calls (list, start, place). Thread-safe.
 #pragma once
 
 #include <chrono>
@@ -39,16 +40,22 @@ struct UploadOptions {
   Overwrite overwrite = Overwrite::kSafe;
   std::chrono::nanoseconds backoff_first = std::chrono::seconds(1);
   std::chrono::nanoseconds backoff_max = std::chrono::minutes(15);
+  // While files of one directory keep finishing: the least time between two listings that verify.
+  std::chrono::nanoseconds verify_interval = std::chrono::seconds(2);
+  // How long a listing may lag behind a reported success before the upload is tried again.
+  std::chrono::nanoseconds verify_patience = std::chrono::minutes(2);
+  // An upload from which nothing was heard for this long is looked up.
+  std::chrono::nanoseconds silence = std::chrono::seconds(60);
 };
 
 // Where an item is, finer than its journalled state; one word each in status.
 enum class Phase {
-  kSettling,   // quiet time not over
-  kHeld,       // temporary name
-  kQueued,     // waits for a place, or for its parent directory
-  kStarting,   // looking before Start, or Start sent
-  kServing,    // the server reads and hashes
-  kPaused,     // paused on the server
+  kSettling,  // quiet time not over
+  kHeld,      // temporary name
+  kQueued,    // waits for a place, or for its parent directory
+  kStarting,  // looking before Start, or Start sent
+  kServing,   // the server reads and hashes
+  kPaused,    // paused on the server
   kVerifying,
   kPlacing,
   kBackoff,
@@ -66,15 +73,15 @@ struct Progress {
 };
 
 struct UploaderStatus {
-  std::vector<Progress> items;     // everything not parked, interrupted or clean
+  std::vector<Progress> items;  // everything not parked, interrupted or clean
   bool channel_up = false;
-  std::string channel_error;       // why it is down
-  std::string paused_reason;       // provider-wide pause of the whole queue; empty: none
-  int64_t paused_until_ns = 0;     // wall time
-  uint64_t uploads_done = 0;       // since the start
-  uint64_t bytes_uploaded = 0;     // payload acknowledged since the start
+  std::string channel_error;        // why it is down
+  std::string paused_reason;        // provider-wide pause of the whole queue; empty: none
+  int64_t paused_until_ns = 0;      // wall time
+  uint64_t uploads_done = 0;        // since the start
+  uint64_t bytes_uploaded = 0;      // payload acknowledged since the start
   uint64_t unknown_upload_ids = 0;  // messages dropped (HARD-CASES 23)
-  uint64_t refused_requests = 0;   // absurd ranges (P5)
+  uint64_t refused_requests = 0;    // absurd ranges (P5)
 };
 
 class Uploader {

@@ -1,0 +1,93 @@
+// What waits to be started, in which order, and what it waits for: its time, its parent directory,
+// or another operation on its remote path. Pure; not thread-safe: the scheduler's.
+#pragma once
+
+#include <array>
+#include <map>
+#include <optional>
+#include <set>
+#include <string>
+#include <unordered_map>
+#include <utility>
+#include <vector>
+
+#include "cache/item.h"
+#include "common/clock.h"
+#include "upload/uploader.h"
+
+namespace outboxfs::upload {
+
+class Agenda {
+ public:
+  enum class Lane { kDir, kSmall, kLarge, kClean };
+  struct Task {
+    cache::ItemId id = 0;
+    Lane lane = Lane::kSmall;
+    Phase phase = Phase::kQueued;  // why it waits for `due`
+    int64_t order = 0;             // the oldest goes first; wall time
+    uint64_t size = 0;             // bytes
+    std::string path;              // full server path
+    SteadyTime due;
+  };
+  // Which lanes have a place free.
+  struct Places {
+    bool dir = false;
+    bool small = false;
+    bool large = false;
+    bool clean = false;
+  };
+
+  // Replaces an older task of the item.
+  void Put(Task task);
+  void Drop(cache::ItemId id);
+  // Takes the next task that may start, off the agenda and with its path claimed.
+  std::optional<cache::ItemId> TakeNext(SteadyTime now, const Places& places);
+
+  // A directory that does not exist remotely yet: everything below waits. Replaces its older path.
+  void SetMissingDir(cache::ItemId id, const std::string& path);
+  void ClearMissingDir(cache::ItemId id);
+
+  // One operation per remote path. False when another item has it. An item may hold several.
+  bool Claim(const std::string& path, cache::ItemId id);
+  void ReleaseAll(cache::ItemId id);
+
+  // When the next task comes due that waits for its time.
+  std::optional<SteadyTime> NextDue() const;
+  // Why the task waits, for a person. Empty: only for its time or a place.
+  std::string WaitsFor(cache::ItemId id) const;
+  const Task* Find(cache::ItemId id) const;
+  size_t size() const { return tasks_.size(); }
+  template <typename Visit>
+  void ForEach(Visit visit) const {
+    for (const auto& [id, slot] : tasks_) visit(slot.task);
+  }
+
+ private:
+  enum class Where { kTimer, kReady, kBlocked };
+  struct Slot {
+    Task task;
+    Where where = Where::kTimer;
+    std::string blocked_on;
+  };
+  using Order = std::pair<int64_t, cache::ItemId>;
+
+  std::set<Order>& ReadyOf(Lane lane) { return ready_[static_cast<size_t>(lane)]; }
+  void Unlink(const Slot& slot);
+  void MakeReady(Slot& slot);
+  void Block(Slot& slot, const std::string& on);
+  void Unblock(const std::string& path);
+  std::optional<cache::ItemId> FirstReady(const Places& places);
+  // The path that stands in the way; empty if none.
+  std::string BlockerOf(const Task& task) const;
+
+  std::unordered_map<cache::ItemId, Slot> tasks_;
+  std::set<std::pair<SteadyTime, cache::ItemId>> timers_;
+  std::array<std::set<Order>, 4> ready_;  // by lane
+  std::multimap<std::string, cache::ItemId> blocked_;
+  std::unordered_map<std::string, cache::ItemId> claims_;
+  std::unordered_map<cache::ItemId, std::vector<std::string>> claims_of_;
+  std::unordered_map<std::string, cache::ItemId> missing_;
+  std::unordered_map<cache::ItemId, std::string> missing_of_;
+};
+
+}  // namespace outboxfs::upload

@@ -1,0 +1,82 @@
+// The scheduler's ears: what the channel, the read server and the hasher say, from their threads.
+#include <utility>
+
+#include "common/log.h"
+#include "upload/scheduler.h"
+
+namespace outboxfs::upload {
+namespace {
+
+// Messages of the channel that may wait for the scheduler; beyond, the stream is opened again.
+constexpr size_t kMaxChannelEvents = 1 << 17;
+// After the channel was away, a terminal status may be lost: silence is believed this early.
+constexpr auto kAfterReconnect = std::chrono::seconds(3);
+
+}  // namespace
+
+void Scheduler::OnChannelUp() {
+  Post([this]() ABSL_NO_THREAD_SAFETY_ANALYSIS {
+    Log::Info("upload channel open");
+    channel_up_ = true;
+    channel_error_.clear();
+    const SteadyTime now = rooms_.clock.Now();
+    for (const auto& [key, run] : runs_) {
+      if (run->session.state() != Session::State::kServing) continue;
+      run->last_heard = now;
+      run->patience = std::min<std::chrono::nanoseconds>(kAfterReconnect, options_.silence);
+    }
+    TouchAllWaiting([](const Agenda::Task& task) { return task.phase == Phase::kBackoff; });
+  });
+}
+
+void Scheduler::OnChannelDown(const Error& error) {
+  Post([this, error]() ABSL_NO_THREAD_SAFETY_ANALYSIS {
+    if (channel_up_ || channel_error_ != error.text) {
+      Log::Notice("upload channel closed: {}", error.text);
+    }
+    channel_up_ = false;
+    channel_error_ = error.text;
+  });
+}
+
+bool Scheduler::OnChannelEvent(remote::ChannelEvent event) {
+  if (channel_events_.load() >= kMaxChannelEvents) return false;
+  ++channel_events_;
+  Post([this, event = std::move(event)]() mutable ABSL_NO_THREAD_SAFETY_ANALYSIS {
+    --channel_events_;
+    Deliver(std::move(event));
+  });
+  return true;
+}
+
+void Scheduler::Deliver(remote::ChannelEvent event) {
+  const auto it = by_upload_id_.find(event.upload_id);
+  if (it == by_upload_id_.end()) {
+    pen_.Hold(std::move(event), rooms_.clock.Now());
+    return;
+  }
+  const RunKey key = it->second;
+  if (Run* run = FindRun(key)) Heard(*run);
+  if (const auto* read = std::get_if<remote::ReadRequest>(&event.what)) {
+    Tell(key, event::ReadAsked{*read});
+  } else if (const auto* hash = std::get_if<remote::HashRequest>(&event.what)) {
+    Tell(key, event::HashAsked{*hash});
+  } else {
+    Tell(key, event::Told{std::get<remote::StatusChange>(event.what)});
+  }
+}
+
+void Scheduler::OnHashGiven(RunKey key) {
+  Post([this, key]() ABSL_NO_THREAD_SAFETY_ANALYSIS { Tell(key, event::HashGiven{}); });
+}
+
+void Scheduler::OnComputed(RunKey key) {
+  Post([this, key]() ABSL_NO_THREAD_SAFETY_ANALYSIS { Tell(key, event::Computed{}); });
+}
+
+void Scheduler::OnHashTrouble(RunKey key, Trouble trouble) {
+  Post([this, key, trouble = std::move(trouble)]()
+           ABSL_NO_THREAD_SAFETY_ANALYSIS { Tell(key, event::Troubled{trouble}); });
+}
+
+}  // namespace outboxfs::upload

@@ -1,0 +1,36 @@
+// The look before every Start: was an earlier upload of this item left behind, does the server
+// still run it, has it finished unseen, and what stands at the name now (HARD-CASES 19, 22)?
+// Blocking.
+#pragma once
+
+#include <memory>
+#include <set>
+
+#include "upload/rooms.h"
+#include "upload/session.h"
+
+namespace outboxfs::upload {
+
+struct LookResult {
+  Look look;
+  std::shared_ptr<cache::SealedReader> reader;  // of the item's generation
+};
+
+Result<LookResult> LookBeforeStart(const Rooms& rooms, const cache::Item& item,
+                                   const std::stop_token& stop);
+
+// Hashes the sealed bytes here and now and keeps the result in the store.
+Result<cache::Digests> ComputeDigests(const Rooms& rooms, const cache::Item& item,
+                                      cache::SealedReader& reader,
+                                      const std::set<remote::HashType>& types,
+                                      const std::stop_token& stop);
+
+// What the cache and this run know of the bytes that should stand at `path`.
+Evidence EvidenceOf(const Rooms& rooms, const cache::Item& item, const std::string& path,
+                    bool hash_given);
+
+// What became of a started upload from which nothing was heard.
+Result<Lookup> LookUp(const Rooms& rooms, const cache::Item& item, const std::string& upload_id,
+                      bool hash_given, const std::stop_token& stop);
+
+}  // namespace outboxfs::upload

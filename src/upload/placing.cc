@@ -1,0 +1,128 @@
+#include "upload/placing.h"
+
+#include <cerrno>
+
+#include "common/log.h"
+#include "upload/digests.h"
+#include "upload/paths.h"
+#include "upload/proof.h"
+
+namespace outboxfs::upload {
+namespace {
+
+using remote::ListingPtr;
+
+// Renames that come while we place may make us start again; more than this is somebody's loop.
+constexpr int kMaxRounds = 16;
+
+// It was proven at its upload path; this only tells it from a stranger that came meanwhile.
+bool HasOurBytes(const remote::Entry& entry, const cache::Item& item) {
+  if (item.kind == cache::ItemKind::kDir) return entry.is_dir;
+  if (entry.is_dir || entry.size != item.size) return false;
+  for (const auto& [type, hex] : entry.hashes) {
+    const auto ours = item.digests.find(static_cast<uint32_t>(type));
+    if (ours != item.digests.end() && !SameHex(ours->second, hex)) return false;
+  }
+  return true;
+}
+
+Result<const remote::Entry*> FindOne(const ListingPtr& listing, const std::string& name) {
+  if (listing->Count(name) > 1) {
+    return Fail(EEXIST, "the server shows several entries of " + name, Retry::kPark);
+  }
+  return listing->Find(name);
+}
+
+// The old entry makes room, if it is still the one that is meant to go.
+Status RemoveOld(const Rooms& rooms, const PlacingJob& job, const cache::Item& item,
+                 const std::string& target, const std::stop_token& stop) {
+  const Result<ListingPtr> listing = rooms.List(ParentOf(target), rooms.clock.Now(), stop);
+  if (!listing && listing.error().code == ENOENT) return rooms.EnsureDir(ParentOf(target), stop);
+  if (!listing) return Fail(listing.error());
+  const Result<const remote::Entry*> old = FindOne(*listing, NameOf(target));
+  if (!old) return Fail(old.error());
+  if (*old == nullptr) return {};
+  if ((*old)->is_dir) return Fail(EISDIR, "the server has a directory of this name", Retry::kPark);
+  // Renamed onto this path since: the user asked to replace whatever stands here.
+  const bool renamed = !job.first_target.empty() && job.first_target != target;
+  const bool as_known = item.replaced && cache::SameVersion(IdentityOf(**old), *item.replaced);
+  if (!renamed && !as_known) {
+    return Fail(
+        EEXIST,
+        "changed remotely: both versions kept (the new one as " + NameOf(item.upload_path) + ")",
+        Retry::kPark);
+  }
+  return rooms.DeleteEntry(target, stop);
+}
+
+Status Send(const Rooms& rooms, const std::string& from, const PlacingStep& step,
+            const std::stop_token& stop) {
+  if (step.kind == PlacingStep::Kind::kRename) {
+    return rooms.names.Rename(from, NameOf(step.to), stop);
+  }
+  return rooms.names.Move(from, ParentOf(step.to), stop);
+}
+
+// The entry with our bytes at `path`, in a listing begun at or after `not_before`; ENOENT if there
+// is none.
+Result<cache::Identity> FindOurs(const Rooms& rooms, const cache::Item& item,
+                                 const std::string& path, SteadyTime not_before,
+                                 const std::stop_token& stop) {
+  const Result<ListingPtr> listing = rooms.List(ParentOf(path), not_before, stop);
+  if (!listing) return Fail(listing.error());
+  const Result<const remote::Entry*> entry = FindOne(*listing, NameOf(path));
+  if (!entry) return Fail(entry.error());
+  if (*entry == nullptr || !HasOurBytes(**entry, item)) {
+    return Fail(ENOENT, "the listing does not show our file as " + path);
+  }
+  return IdentityOf(**entry);
+}
+
+Status TakeStep(const Rooms& rooms, const PlacingJob& job, const cache::Item& item,
+                const std::string& target, const std::stop_token& stop) {
+  const std::string& from = item.upload_path;
+  const PlacingStep step = NextStep(from, target, NameOf(rooms.TempPath(item.id, target)));
+  if (step.to == target) {
+    if (Status removed = RemoveOld(rooms, job, item, target, stop); !removed) return removed;
+  }
+  const Status sent = Send(rooms, from, step, stop);
+  rooms.dirs.Invalidate(ParentOf(from));
+  rooms.dirs.Invalidate(ParentOf(step.to));
+  const auto ours = FindOurs(rooms, item, step.to, rooms.clock.Now(), stop);
+  if (!ours && !sent) return Fail(Error(sent.error()).Prepend("place " + target));
+  if (!ours) return Fail(ours.error());
+  Log::Debug("placed {} at {}", from, step.to);
+  return rooms.store.SetUploadPath(job.item, job.generation, step.to);
+}
+
+}  // namespace
+
+PlacingStep NextStep(const std::string& from, const std::string& to, const std::string& temp_name) {
+  using Kind = PlacingStep::Kind;
+  if (ParentOf(from) == ParentOf(to)) return {Kind::kRename, to};
+  const std::string name = NameOf(from);
+  if (name == NameOf(to) || IsTempName(name)) return {Kind::kMove, JoinPath(ParentOf(to), name)};
+  return {Kind::kRename, JoinPath(ParentOf(from), temp_name)};
+}
+
+Status Place(const Rooms& rooms, const PlacingJob& job, const std::stop_token& stop) {
+  if (Status marked = rooms.store.MarkPlacing(job.item, job.generation); !marked) return marked;
+  SteadyTime not_before = rooms.clock.Now();
+  for (int round = 0; round < kMaxRounds; ++round) {
+    const std::optional<cache::Item> item = rooms.store.Get(job.item);
+    if (!item || item->generation != job.generation) return Fail(ESTALE, "changed meanwhile");
+    const std::string target = rooms.ServerPath(item->path);
+    if (item->upload_path != target) {
+      not_before = rooms.clock.Now();  // the step's own listing serves below
+      if (Status taken = TakeStep(rooms, job, *item, target, stop); !taken) return taken;
+      continue;
+    }
+    const auto ours = FindOurs(rooms, *item, target, not_before, stop);
+    if (!ours) return Fail(ours.error());
+    const Status done = rooms.store.MarkDone(job.item, job.generation, item->path, *ours);
+    if (done || done.error().code != EAGAIN) return done;
+  }
+  return Fail(EAGAIN, "renamed again and again while it was being placed");
+}
+
+}  // namespace outboxfs::upload

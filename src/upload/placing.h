@@ -1,0 +1,32 @@
+// Moving a verified upload from where it stands to the item's own path: safe overwrite, and renames
+// that came while it was in flight (HARD-CASES 15, 19). Blocking; every step is journalled, and
+// after a step a forced listing decides whether it happened, whatever the call said.
+#pragma once
+
+#include <string>
+
+#include "upload/rooms.h"
+
+namespace outboxfs::upload {
+
+// The server renames inside one directory and moves between directories keeping the name, so a
+// change of both goes over a name that nobody else uses.
+struct PlacingStep {
+  enum class Kind { kRename, kMove } kind = Kind::kRename;
+  std::string to;  // full path after the step
+};
+inline constexpr int kMaxPlacingSteps = 3;
+// REQUIRES: from != to.
+PlacingStep NextStep(const std::string& from, const std::string& to, const std::string& temp_name);
+
+struct PlacingJob {
+  cache::ItemId item = 0;
+  cache::Generation generation = 0;
+  // Where the item was to go when it was started: `replaced` speaks of that path. Empty: not known
+  // (taken up after a restart).
+  std::string first_target;
+};
+// Until the item's bytes stand at its path and the cache knows. ESTALE: the generation is over.
+Status Place(const Rooms& rooms, const PlacingJob& job, const std::stop_token& stop);
+
+}  // namespace outboxfs::upload

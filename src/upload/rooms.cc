@@ -1,0 +1,46 @@
+#include "upload/rooms.h"
+
+#include <cerrno>
+
+#include "upload/paths.h"
+
+namespace outboxfs::upload {
+
+std::string Rooms::ServerPath(const std::string& mount_path) const {
+  return ToServerPath(options.remote_folder, mount_path);
+}
+
+std::string Rooms::TempPath(cache::ItemId item, const std::string& path) const {
+  return JoinPath(ParentOf(path), TempName(device_tag, item, NameOf(path)));
+}
+
+Result<remote::ListingPtr> Rooms::List(const std::string& dir, SteadyTime not_before,
+                                       const std::stop_token& stop) const {
+  Result<remote::ListingPtr> listing = dirs.Refresh(dir, not_before, stop);
+  if (!listing) return Fail(listing.error().Prepend("list " + dir));
+  return listing;
+}
+
+Status Rooms::EnsureDir(const std::string& dir, const std::stop_token& stop) const {
+  if (dir == "/") return {};
+  const std::string parent = ParentOf(dir);
+  Status made = names.MakeDir(parent, NameOf(dir), stop);
+  if (!made && made.error().code == ENOENT && parent != "/") {
+    if (Status above = EnsureDir(parent, stop); !above) return above;
+    made = names.MakeDir(parent, NameOf(dir), stop);
+  }
+  if (!made && made.error().code != EEXIST) return Fail(made.error().Prepend("mkdir " + dir));
+  dirs.Invalidate(parent);
+  return {};
+}
+
+Status Rooms::DeleteEntry(const std::string& path, const std::stop_token& stop) const {
+  Status deleted = names.Delete(path, stop);
+  dirs.Erase(ParentOf(path), NameOf(path));
+  if (deleted || deleted.error().code == ENOENT) return {};
+  const Result<remote::ListingPtr> listing = List(ParentOf(path), clock.Now(), stop);
+  if (listing && (*listing)->Find(NameOf(path)) == nullptr) return {};
+  return Fail(deleted.error().Prepend("delete " + path));
+}
+
+}  // namespace outboxfs::upload

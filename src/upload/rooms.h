@@ -1,0 +1,41 @@
+// What every blocking piece of remote work needs: the lower rooms and the settings. References and
+// constants only; freely shared between threads.
+#pragma once
+
+#include <string>
+
+#include "cache/store.h"
+#include "common/clock.h"
+#include "remote/dir_cache.h"
+#include "remote/namespace_api.h"
+#include "remote/upload_api.h"
+#include "upload/server_queue.h"
+#include "upload/uploader.h"
+
+namespace outboxfs::upload {
+
+struct Rooms {
+  cache::Store& store;
+  remote::UploadApi& uploads;
+  remote::NamespaceApi& names;
+  remote::DirCache& dirs;
+  ServerQueue& queue;
+  const Clock& clock;
+  const UploadOptions& options;
+  std::string device_tag;
+
+  // The full server path of a mount path.
+  std::string ServerPath(const std::string& mount_path) const;
+  // The name under which the new bytes of `item` go up beside `path`.
+  std::string TempPath(cache::ItemId item, const std::string& path) const;
+
+  // A forced listing begun at or after `not_before`.
+  Result<remote::ListingPtr> List(const std::string& dir, SteadyTime not_before,
+                                  const std::stop_token& stop) const;
+  // Makes `dir` and its missing parents. Success also when they are there already.
+  Status EnsureDir(const std::string& dir, const std::stop_token& stop) const;
+  // Deletes one remote entry. A failed call may have worked: a listing decides.
+  Status DeleteEntry(const std::string& path, const std::stop_token& stop) const;
+};
+
+}  // namespace outboxfs::upload

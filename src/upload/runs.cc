@@ -1,0 +1,420 @@
+// The scheduler's running half: carries out what the sessions want.
+#include <algorithm>
+#include <cerrno>
+#include <utility>
+
+#include "common/log.h"
+#include "upload/paths.h"
+#include "upload/placing.h"
+#include "upload/scheduler.h"
+#include "upload/starting.h"
+
+namespace outboxfs::upload {
+namespace {
+
+using cache::Item;
+
+constexpr auto kMaxPatience = std::chrono::minutes(10);
+constexpr auto kSoon = std::chrono::seconds(2);  // a second look at an upload that seems gone
+constexpr auto kFirstVerifyRetry = std::chrono::milliseconds(250);
+constexpr auto kMaxVerifyRetry = std::chrono::seconds(15);
+// What is wrong, not only late, is believed after this part of the verification's patience.
+constexpr int kWrongResultPart = 12;
+
+bool IsStale(const Error& error) { return error.code == ESTALE; }
+
+Event FailedEvent(const Error& error) { return event::Failed{error, IsStale(error)}; }
+
+}  // namespace
+
+Scheduler::Run* Scheduler::FindRun(RunKey key) {
+  const auto it = runs_.find(key);
+  return it == runs_.end() ? nullptr : it->second.get();
+}
+
+void Scheduler::Tell(RunKey key, const Event& event) {
+  Run* run = FindRun(key);
+  if (run != nullptr && !run->ending && !run->takes_dir_place) Do(*run, run->session.On(event));
+}
+
+void Scheduler::Do(Run& run, const Actions& actions) {
+  for (const Action& action : actions) {
+    std::visit([this, &run](const auto& what)
+                   ABSL_NO_THREAD_SAFETY_ANALYSIS { Perform(run, what); },
+               action);
+  }
+}
+
+void Scheduler::Work(RunKey key, std::function<Event(const std::stop_token&)> job) {
+  workers_.Post([this, key, job = std::move(job)](const std::stop_token& stop) {
+    Event event = job(stop);
+    Post([this, key, event = std::move(event)]()
+             ABSL_NO_THREAD_SAFETY_ANALYSIS { Tell(key, event); });
+  });
+}
+
+// ---- Before and at the start ------------------------------------------------------------------
+
+void Scheduler::Perform(Run& run, const action::LookFirst& /*look*/) {
+  const RunKey key = run.key;
+  workers_.Post([this, key, item = run.item](const std::stop_token& stop) {
+    auto result = LookBeforeStart(rooms_, item, stop);
+    Post([this, key, result = std::move(result)]() ABSL_NO_THREAD_SAFETY_ANALYSIS {
+      Run* at = FindRun(key);
+      if (at == nullptr) return;
+      if (!result) {
+        Tell(key, FailedEvent(result.error()));
+        return;
+      }
+      at->reader = result->reader;
+      Tell(key, event::Looked{result->look});
+    });
+  });
+}
+
+void Scheduler::Perform(Run& run, const action::Start& /*start*/) {
+  agenda_.Claim(run.session.upload_path(), run.item.id);
+  Work(run.key,
+       [this, item = run.item, path = run.session.upload_path(),
+        replaced = run.session.replaced()](const std::stop_token& stop) -> Event {
+         const auto started = StartUpload(rooms_, item, path, replaced, stop);
+         if (!started) return FailedEvent(started.error());
+         return event::Started{started->upload_id, started->hash_given};
+       });
+}
+
+Source Scheduler::SourceOf(const Run& run) const {
+  return Source{run.key, run.session.upload_id(), run.item.id, run.item.generation, run.reader};
+}
+
+void Scheduler::Perform(Run& run, const action::Serve& /*serve*/) {
+  const std::string& id = run.session.upload_id();
+  by_upload_id_[id] = run.key;
+  reads_.Open(SourceOf(run));
+  const std::optional<Item> now = rooms_.store.Get(run.item.id);
+  hasher_.Open(SourceOf(run), now ? now->digests : cache::Digests{});
+  Heard(run);
+  for (remote::ChannelEvent& event : pen_.Take(id)) Deliver(std::move(event));
+  if (pen_.HasLost(id)) channel_.Reopen();
+}
+
+// ---- Serving ----------------------------------------------------------------------------------
+
+void Scheduler::Perform(Run& run, const action::AnswerRead& answer) {
+  const remote::ReadRequest& request = answer.request;
+  switch (reads_.Add(run.key, request)) {
+    case ReadServer::Admission::kQueued:
+    case ReadServer::Admission::kDuplicate:
+    case ReadServer::Admission::kClosed:
+      return;
+    case ReadServer::Admission::kPastEnd:
+      Absurd(run, fmt::format("the server asked for {} bytes at {} of a file of {}", request.length,
+                              request.offset, run.item.size));
+      return;
+    case ReadServer::Admission::kTooMany:
+      Absurd(run, "the server asked for too many ranges at once");
+      return;
+  }
+}
+
+void Scheduler::Perform(Run& run, const action::AnswerHash& answer) {
+  switch (hasher_.Ask(run.key, answer.request)) {
+    case Hasher::Admission::kQueued:
+    case Hasher::Admission::kClosed:
+      return;
+    case Hasher::Admission::kUnknownType:  // no negative answer exists: the server has to go on
+      ++refused_;
+      Log::Warning("{}: the server asks for hash type {}, which is unknown", run.item.path,
+                   answer.request.type);
+      return;
+    case Hasher::Admission::kTooManyBlocks:
+      Absurd(run, fmt::format("the server asked for hashes of blocks of {} bytes",
+                              answer.request.block_size));
+      return;
+  }
+}
+
+void Scheduler::Absurd(Run& run, std::string text) {
+  ++refused_;
+  Log::Warning("{}: {}", run.item.path, text);
+  Post([this, key = run.key, text = std::move(text)]() ABSL_NO_THREAD_SAFETY_ANALYSIS {
+    Tell(key, event::Troubled{{Trouble::Kind::kAbsurd, Error{EPROTO, Retry::kPark, text}}});
+  });
+}
+
+void Scheduler::Perform(Run& run, const action::StopWork& stop) {
+  run.bytes_served = std::max(run.bytes_served, reads_.ProgressOf(run.key).served);
+  run.bytes_hashed = std::max(run.bytes_hashed, hasher_.BytesHashed(run.key));
+  reads_.Close(run.key);
+  hasher_.Close(run.key, stop.tell_server);
+  const auto it = by_upload_id_.find(run.session.upload_id());
+  // Late messages of a finished upload are no unknown ones: they go to the session, which ignores
+  // them.
+  if (it != by_upload_id_.end() && run.session.state() == Session::State::kEnded) {
+    by_upload_id_.erase(it);
+  }
+}
+
+void Scheduler::Heard(Run& run) {
+  run.last_heard = rooms_.clock.Now();
+  run.patience = options_.silence;
+}
+
+void Scheduler::CheckSilence(SteadyTime now) {
+  std::vector<RunKey> silent;
+  for (const auto& [key, run] : runs_) {
+    if (run->ending || run->session.state() != Session::State::kServing) continue;
+    if (now < run->last_heard + run->patience) continue;
+    const uint64_t bytes = reads_.ProgressOf(key).served + hasher_.BytesHashed(key);
+    if (std::exchange(run->last_bytes, bytes) != bytes) {
+      Heard(*run);
+      continue;
+    }
+    run->last_heard = now;
+    run->patience = std::min<std::chrono::nanoseconds>(
+        std::max(run->patience, options_.silence) * 2, kMaxPatience);
+    silent.push_back(key);
+  }
+  for (const RunKey key : silent) Tell(key, event::Silent{});
+}
+
+void Scheduler::Perform(Run& run, const action::LookUp& /*look*/) {
+  workers_.Post([this, key = run.key, id = run.item.id, upload_id = run.session.upload_id(),
+                 given = run.session.hash_given()](const std::stop_token& stop) {
+    const std::optional<Item> item = rooms_.store.Get(id);
+    const auto found = item ? LookUp(rooms_, *item, upload_id, given, stop)
+                            : Result<Lookup>(Fail(ESTALE, "deleted"));
+    Post([this, key, found]() ABSL_NO_THREAD_SAFETY_ANALYSIS {
+      if (!found) {
+        Tell(key, FailedEvent(found.error()));
+        return;
+      }
+      Tell(key, event::LookedUp{*found});
+      Run* at = FindRun(key);
+      if (at != nullptr && at->session.missed()) at->patience = kSoon;
+    });
+  });
+}
+
+void Scheduler::Perform(Run& run, const action::AskReplay& /*ask*/) {
+  Log::Info("{}: the server waits, but nothing is asked: opening the channel again", run.item.path);
+  channel_.Reopen();
+}
+
+// ---- After success ----------------------------------------------------------------------------
+
+void Scheduler::Perform(Run& run, const action::Verify& /*verify*/) {
+  const SteadyTime now = rooms_.clock.Now();
+  SteadyTime not_before = now;
+  if (run.verify_since) {
+    not_before += Backoff(run.verify_tries++, kFirstVerifyRetry, kMaxVerifyRetry, Chance());
+  } else {
+    run.verify_since = now;
+  }
+  board_.Add(ParentOf(run.session.upload_path()), run.key, not_before);
+}
+
+void Scheduler::StartVerifications(SteadyTime now) {
+  for (const VerifyBoard::Batch& batch : board_.TakeDue(now)) {
+    std::vector<VerifyTask> tasks;
+    for (const RunKey key : batch.keys) {
+      const Run* run = FindRun(key);
+      if (run == nullptr || run->session.state() != Session::State::kVerifying) continue;
+      tasks.push_back({key, run->item.id, run->item.generation, run->session.upload_path(),
+                       run->session.hash_given()});
+    }
+    workers_.Post([this, dir = batch.dir, tasks = std::move(tasks)](const std::stop_token& stop) {
+      const SteadyTime begun = rooms_.clock.Now();
+      auto outcomes = VerifyDirectory(rooms_, dir, tasks, stop);
+      const auto took = rooms_.clock.Now() - begun;
+      Post([this, dir, took, outcomes = std::move(outcomes)]()
+               ABSL_NO_THREAD_SAFETY_ANALYSIS { OnVerified(dir, took, outcomes); });
+    });
+  }
+}
+
+void Scheduler::OnVerified(const std::string& dir, std::chrono::nanoseconds took,
+                           const std::vector<VerifyOutcome>& outcomes) {
+  board_.Done(dir, took);
+  const SteadyTime now = rooms_.clock.Now();
+  for (const VerifyOutcome& outcome : outcomes) {
+    Run* run = FindRun(outcome.key);
+    if (run == nullptr || run->ending) continue;
+    if (outcome.stale) {
+      Tell(outcome.key, event::Stale{});
+    } else if (outcome.error) {  // nothing learnt: the patience starts afterwards
+      Log::Debug("verify {}: {}", run->item.path, outcome.error->text);
+      run->verify_since = now;
+      if (run->session.state() == Session::State::kVerifying) Perform(*run, action::Verify{});
+    } else {
+      const bool late = MayBeLag(outcome.judgement.finding);
+      const auto patience = options_.verify_patience / (late ? 1 : kWrongResultPart);
+      Tell(outcome.key, event::Judged{outcome.judgement, outcome.placed,
+                                      now - run->verify_since.value_or(now) >= patience});
+    }
+  }
+}
+
+void Scheduler::Perform(Run& run, const action::Compute& compute) {
+  const std::optional<Item> now = rooms_.store.Get(run.item.id);
+  hasher_.Open(SourceOf(run), now ? now->digests : cache::Digests{});
+  hasher_.Compute(run.key, compute.types);
+}
+
+void Scheduler::Perform(Run& run, const action::Place& /*place*/) {
+  const std::optional<Item> now = rooms_.store.Get(run.item.id);
+  if (now && !agenda_.Claim(rooms_.ServerPath(now->path), run.item.id)) {
+    run.wants_place = true;
+    return;
+  }
+  run.wants_place = false;
+  const PlacingJob job{run.item.id, run.item.generation, run.first_target};
+  Work(run.key, [this, job](const std::stop_token& stop) -> Event {
+    const Status placed = Place(rooms_, job, stop);
+    if (!placed) return FailedEvent(placed.error());
+    return event::Placed{};
+  });
+}
+
+void Scheduler::RetryPlacing() {
+  std::vector<Run*> waiting;
+  for (const auto& [key, run] : runs_) {
+    if (run->wants_place) waiting.push_back(run.get());
+  }
+  for (Run* run : waiting) Perform(*run, action::Place{});
+}
+
+// ---- The end ----------------------------------------------------------------------------------
+
+void Scheduler::Perform(Run& run, const action::Clean& /*clean*/) {
+  Leftover leftover = LeftoverOf(rooms_, run.item);
+  leftover.upload_id = run.session.upload_id();
+  leftover.upload_path = run.session.upload_path();
+  leftover.replaced = run.session.replaced();
+  if (run.reader != nullptr) leftover.size = run.reader->size();
+  Work(run.key, [this, id = run.item.id, leftover](const std::stop_token& stop) -> Event {
+    Leftover now = leftover;
+    const std::optional<Item> item = rooms_.store.Get(id);
+    const bool lives = item && item->state != cache::State::kRemoving;
+    now.keep_path = lives ? rooms_.ServerPath(item->path) : "";
+    const Status clean = CleanUp(rooms_, now, stop);
+    if (!clean) return event::Failed{clean.error(), false};
+    return event::Cleaned{};
+  });
+}
+
+void Scheduler::Perform(Run& run, const action::End& end) {
+  using Outcome = action::End::Outcome;
+  run.ending = true;
+  reads_.Close(run.key);
+  hasher_.Close(run.key, false);
+  by_upload_id_.erase(run.session.upload_id());
+  Entry& entry = entries_[run.item.id];
+  const auto finalise = [this, key = run.key]() ABSL_NO_THREAD_SAFETY_ANALYSIS { Finalise(key); };
+  switch (end.outcome) {
+    case Outcome::kDone:
+      ++uploads_done_;
+      pauses_ = 0;
+      entry = Entry{run.key, false, 0, {}};
+      Log::Info("uploaded {}", run.item.path);
+      Post(finalise);
+      return;
+    case Outcome::kStale:
+      entry.failures = 0;
+      EndStale(run);
+      return;
+    case Outcome::kFailed:
+      EndFailed(run, end);
+      return;
+    case Outcome::kNotCleaned:
+      Log::Info("{}: cancelling: {}", run.item.path, end.error.text);
+      entry.not_before = rooms_.clock.Now() + Backoff(entry.failures++, options_.backoff_first,
+                                                      options_.backoff_max, Chance());
+      Post(finalise);
+      return;
+  }
+}
+
+void Scheduler::EndStale(const Run& run) {
+  workers_.Post([this, key = run.key, id = run.item.id](const std::stop_token& /*stop*/) {
+    const std::optional<Item> item = rooms_.store.Get(id);
+    Status told;
+    if (item && item->state == cache::State::kRemoving) {
+      told = rooms_.store.ForgetRemoved(id);
+    } else if (item) {
+      told = rooms_.store.MarkUploadGone(id);
+    }
+    Post([this, key, id, told]() ABSL_NO_THREAD_SAFETY_ANALYSIS {
+      if (!told) {
+        Log::Warning("item {}: {}", id, told.error().text);
+        entries_[id].not_before = rooms_.clock.Now() + options_.backoff_first;
+      }
+      Finalise(key);
+    });
+  });
+}
+
+void Scheduler::EndFailed(Run& run, const action::End& end) {
+  const Error& error = end.error;
+  const std::optional<Item> now = rooms_.store.Get(run.item.id);
+  std::chrono::nanoseconds pause =
+      Backoff(now ? now->attempts : 0, options_.backoff_first, options_.backoff_max, Chance());
+  const bool park = error.retry == Retry::kPark;
+  if (error.retry == Retry::kPauseAll) {
+    PauseAll(error);
+    pause = paused_until_ - rooms_.clock.Now();
+  }
+  Log::Notice("{} {}: {}", park ? "parked" : "will be tried again:", run.item.path, error.text);
+  entries_[run.item.id].hurry = false;
+  const int64_t not_before = park ? 0 : rooms_.clock.WallNs() + pause.count();
+  workers_.Post([this, key = run.key, item = run.item, end, not_before,
+                 park](const std::stop_token& /*stop*/) {
+    Status told;
+    if (end.upload_over) told = rooms_.store.MarkUploadGone(item.id);
+    if (told) {
+      told = rooms_.store.MarkFailed(item.id, item.generation, end.error, not_before, park);
+    }
+    Post([this, key, id = item.id, told]() ABSL_NO_THREAD_SAFETY_ANALYSIS {
+      if (!told && !IsStale(told.error())) {
+        Log::Warning("item {}: {}", id, told.error().text);
+        entries_[id].not_before = rooms_.clock.Now() + options_.backoff_first;
+      }
+      Finalise(key);
+    });
+  });
+}
+
+void Scheduler::Finalise(RunKey key) {
+  const auto it = runs_.find(key);
+  if (it == runs_.end()) return;
+  const cache::ItemId id = it->second->item.id;
+  runs_.erase(it);
+  entries_[id].run = 0;
+  agenda_.ReleaseAll(id);
+  Touch(id);
+  RetryPlacing();
+}
+
+// ---- Directories ------------------------------------------------------------------------------
+
+void Scheduler::MakeDirectory(Run& run) {
+  workers_.Post([this, key = run.key, item = run.item](const std::stop_token& stop) {
+    const Status made = MakeRemoteDir(rooms_, item, stop);
+    Post([this, key, made]() ABSL_NO_THREAD_SAFETY_ANALYSIS {
+      Run* at = FindRun(key);
+      if (at == nullptr) return;
+      if (made) {
+        at->ending = true;
+        pauses_ = 0;
+        Finalise(key);
+      } else if (IsStale(made.error()) || at->changed) {
+        Finalise(key);  // what it left is cleaned as a new run
+      } else {
+        at->ending = true;
+        EndFailed(*at, {action::End::Outcome::kFailed, made.error(), false});
+      }
+    });
+  });
+}
+
+}  // namespace outboxfs::upload

@@ -1,0 +1,335 @@
+#include "upload/scheduler.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "common/log.h"
+#include "common/thread.h"
+#include "upload/paths.h"
+
+namespace outboxfs::upload {
+namespace {
+
+using cache::Item;
+using cache::ItemId;
+using cache::ItemKind;
+using cache::State;
+
+constexpr auto kIdleTurn = std::chrono::seconds(60);
+constexpr auto kPenPatience = std::chrono::seconds(30);
+constexpr size_t kPenCapacity = 4096;
+constexpr auto kFirstPause = std::chrono::seconds(30);  // of the whole queue
+
+bool IsUnderWay(State state) {
+  return state == State::kWaiting || state == State::kUploading || state == State::kVerifying ||
+         state == State::kPlacing;
+}
+
+// Has it an upload that nobody wants any more, and nothing else to do?
+bool NeedsCleaning(const Item& item) {
+  if (item.state == State::kRemoving) return true;
+  const bool being_written = item.state == State::kOpen || item.state == State::kSealing ||
+                             item.state == State::kInterrupted;
+  return being_written && !item.upload_path.empty();
+}
+
+ReadServerOptions ReadOptions(const UploadOptions& options) {
+  ReadServerOptions read;
+  read.window = options.read_window;
+  read.bwlimit = options.bwlimit;
+  return read;
+}
+
+}  // namespace
+
+Scheduler::Scheduler(const Rooms& rooms)
+    : rooms_(rooms),
+      options_(rooms.options),
+      feed_(rooms.store.feed().Subscribe()),
+      board_(rooms.options.verify_interval),
+      pen_(kPenCapacity, kPenPatience),
+      workers_(static_cast<size_t>(rooms.options.transfers) + 2),
+      reads_(rooms.uploads, rooms.store, rooms.clock, ReadOptions(rooms.options),
+             [this](RunKey key, Trouble trouble) { OnHashTrouble(key, std::move(trouble)); }),
+      hasher_(rooms.uploads, rooms.store, rooms.clock, HasherOptions{}, *this),
+      channel_(rooms.uploads, *this, ChannelOptions{rooms.store.device_id()}) {
+  thread_ = StartThread("obx-scheduler", [this](std::stop_token stop) { RunLoop(stop); });
+  channel_.Start();
+}
+
+Scheduler::~Scheduler() { thread_.request_stop(); }
+
+// ---- The thread -----------------------------------------------------------------------------
+
+void Scheduler::RunLoop(const std::stop_token& stop) {
+  std::vector<ItemId> changed;
+  for (const Item& item : rooms_.store.All()) changed.push_back(item.id);
+  while (!stop.stop_requested()) {
+    Turn(changed);
+    changed = feed_->Take(stop, NextWake());
+  }
+}
+
+void Scheduler::Turn(const std::vector<ItemId>& changed) {
+  {
+    MutexLock lock(mu_);
+    for (const ItemId id : changed) Touch(id);
+    started_ = true;
+    DrainInbox();
+    const SteadyTime now = rooms_.clock.Now();
+    pen_.DropExpired(now);
+    CheckSilence(now);
+    StartVerifications(now);
+    StartWhatMay();
+  }
+  turned_.NotifyAll();
+}
+
+SteadyTime Scheduler::NextWake() const {
+  MutexLock lock(mu_);
+  const SteadyTime now = rooms_.clock.Now();
+  SteadyTime wake = now + kIdleTurn;
+  if (const auto due = agenda_.NextDue()) wake = std::min(wake, *due);
+  if (const auto due = board_.NextDue()) wake = std::min(wake, *due);
+  if (!pen_.empty()) wake = std::min(wake, now + kPenPatience);
+  if (paused_until_ > now) wake = std::min(wake, paused_until_);
+  for (const auto& [key, run] : runs_) {
+    if (run->session.state() == Session::State::kServing) {
+      wake = std::min(wake, run->last_heard + run->patience);
+    }
+  }
+  return wake;
+}
+
+void Scheduler::Post(Task task) {
+  {
+    MutexLock lock(inbox_mu_);
+    inbox_.push_back(std::move(task));
+  }
+  feed_->Wake();
+}
+
+void Scheduler::DrainInbox() {
+  while (true) {
+    std::deque<Task> tasks;
+    {
+      MutexLock lock(inbox_mu_);
+      tasks.swap(inbox_);
+    }
+    if (tasks.empty()) return;
+    for (const Task& task : tasks) task();
+  }
+}
+
+// ---- What waits -----------------------------------------------------------------------------
+
+void Scheduler::Touch(ItemId id) {
+  const std::optional<Item> item = rooms_.store.Get(id);
+  const auto known = entries_.find(id);
+  Run* run = known == entries_.end() ? nullptr : FindRun(known->second.run);
+  const bool is_dir = item && item->kind == ItemKind::kDir;
+  if (is_dir && (IsUnderWay(item->state) || item->state == State::kParked)) {
+    agenda_.SetMissingDir(id, rooms_.ServerPath(item->path));
+  } else {
+    agenda_.ClearMissingDir(id);
+  }
+  if (run != nullptr) {
+    TouchRunning(*run, item ? &*item : nullptr);
+  } else if (item && (IsUnderWay(item->state) || NeedsCleaning(*item))) {
+    PutOnAgenda(*item, entries_[id], NeedsCleaning(*item));
+  } else {
+    Forget(id);
+  }
+}
+
+void Scheduler::TouchRunning(Run& run, const Item* item) {
+  const bool current =
+      item != nullptr && item->generation == run.item.generation && IsUnderWay(item->state);
+  if (current || run.ending) return;
+  run.changed = true;
+  if (!run.takes_dir_place) Tell(run.key, event::Stale{});
+}
+
+void Scheduler::PutOnAgenda(const Item& item, Entry& entry, bool clean) {
+  const SteadyTime now = rooms_.clock.Now();
+  Agenda::Task task;
+  task.id = item.id;
+  task.size = item.size;
+  task.due = std::max(now, entry.not_before);
+  if (clean) {
+    task.lane = Agenda::Lane::kClean;
+    task.path = item.upload_path.empty() ? rooms_.ServerPath(item.path) : item.upload_path;
+    agenda_.Put(std::move(task));
+    return;
+  }
+  const bool is_dir = item.kind == ItemKind::kDir;
+  const Haste haste{no_quiet_time_ || entry.hurry, entry.hurry,
+                    entry.hurry || (channel_up_ && IsConnectionError(item.error_code))};
+  Due due = DueTime(item, rooms_.clock.WallNs(), options_, haste);
+  // What was begun already goes on at once.
+  if (!item.upload_path.empty() && due.phase != Phase::kBackoff) due = Due{};
+  task.lane = is_dir                    ? Agenda::Lane::kDir
+              : item.size <= kSmallFile ? Agenda::Lane::kSmall
+                                        : Agenda::Lane::kLarge;
+  task.phase = due.phase;
+  task.order = is_dir ? item.changed_ns : item.sealed_ns;
+  task.path = rooms_.ServerPath(item.path);
+  task.due = std::max(task.due, now + due.pause);
+  agenda_.Put(std::move(task));
+}
+
+void Scheduler::TouchAllWaiting(const std::function<bool(const Agenda::Task&)>& which) {
+  std::vector<ItemId> ids;
+  agenda_.ForEach([&](const Agenda::Task& task) {
+    if (which(task)) ids.push_back(task.id);
+  });
+  for (const ItemId id : ids) Touch(id);
+}
+
+void Scheduler::Forget(ItemId id) {
+  agenda_.Drop(id);
+  entries_.erase(id);
+}
+
+void Scheduler::StartWhatMay() {
+  // Without the channel a rapid upload's end would be lost (PROTOCOL 2.4).
+  if (!channel_up_ || rooms_.clock.Now() < paused_until_) return;
+  while (const auto id = agenda_.TakeNext(rooms_.clock.Now(), FreePlaces())) StartRun(*id);
+}
+
+Agenda::Places Scheduler::FreePlaces() const {
+  int dirs = 0;
+  int large = 0;
+  int files = 0;
+  int cleaning = 0;
+  for (const auto& [key, run] : runs_) {
+    if (run->ending) continue;
+    if (run->takes_dir_place) {
+      ++dirs;
+    } else if (run->session.state() == Session::State::kCleaning) {
+      ++cleaning;
+    } else if (run->session.TakesPlace()) {
+      ++files;
+      if (run->item.size > kSmallFile) ++large;
+    }
+  }
+  // After a provider-wide pause one careful try, until something succeeds.
+  if (pauses_ > 0 && files + dirs > 0) return {};
+  const int limit = pauses_ > 0 ? 1 : options_.transfers;
+  const int limit_large = limit > 1 ? limit - 1 : limit;
+  return Agenda::Places{dirs < limit, files < limit, files < limit && large < limit_large,
+                        cleaning < limit};
+}
+
+void Scheduler::StartRun(ItemId id) {
+  const std::optional<Item> item = rooms_.store.Get(id);
+  if (!item) {
+    agenda_.ReleaseAll(id);
+    Forget(id);
+    return;
+  }
+  const RunKey key = next_key_++;
+  entries_[id].run = key;
+  Run& run = *runs_.emplace(key, std::make_unique<Run>(key, *item)).first->second;
+  run.first_target = item->upload_path.empty() ? rooms_.ServerPath(item->path) : "";
+  if (!item->upload_path.empty()) agenda_.Claim(item->upload_path, id);
+  if (NeedsCleaning(*item)) {
+    Do(run, run.session.BeginClean());
+  } else if (item->kind == ItemKind::kDir) {
+    run.takes_dir_place = true;
+    MakeDirectory(run);
+  } else if (IsUnderWay(item->state)) {
+    Do(run, run.session.Begin());
+  } else {  // changed since it was put on the agenda
+    Finalise(key);
+  }
+}
+
+void Scheduler::PauseAll(const Error& error) {
+  const auto pause = Backoff(pauses_++, kFirstPause, options_.backoff_max, Chance());
+  paused_until_ = rooms_.clock.Now() + pause;
+  paused_until_ns_ = rooms_.clock.WallNs() + pause.count();
+  paused_reason_ = error.text;
+  Log::Warning("uploads pause for {} s: {}",
+               std::chrono::duration_cast<std::chrono::seconds>(pause).count(), error.text);
+}
+
+// ---- Asked from outside ---------------------------------------------------------------------
+
+void Scheduler::Hurry(ItemId id) {
+  Post([this, id]() ABSL_NO_THREAD_SAFETY_ANALYSIS {
+    entries_[id].hurry = true;
+    Touch(id);
+  });
+}
+
+void Scheduler::SkipQuietTimes() {
+  Post([this]() ABSL_NO_THREAD_SAFETY_ANALYSIS {
+    no_quiet_time_ = true;
+    TouchAllWaiting([](const Agenda::Task& task) { return task.phase == Phase::kSettling; });
+  });
+}
+
+size_t Scheduler::CountLeft() const {
+  size_t left = 0;
+  for (const Item& item : rooms_.store.All()) {
+    if (item.state == State::kSealing || item.state == State::kRemoving || IsUnderWay(item.state)) {
+      ++left;
+    }
+  }
+  return left;
+}
+
+size_t Scheduler::AwaitIdle(SteadyTime deadline, const std::stop_token& stop) {
+  MutexLock lock(mu_);
+  while (true) {
+    // The store is asked only when nothing is known to be left: it may have what we do not know
+    // yet.
+    if (started_ && runs_.empty()) {
+      size_t held = 0;
+      agenda_.ForEach([&held](const Agenda::Task& task) { held += task.phase == Phase::kHeld; });
+      if (agenda_.size() == held && CountLeft() <= held) return held;
+    }
+    if (stop.stop_requested() || !turned_.WaitUntil(mu_, stop, deadline)) return CountLeft();
+  }
+}
+
+Progress Scheduler::ProgressOf(const Run& run) const {
+  Progress progress;
+  progress.id = run.item.id;
+  progress.phase = run.takes_dir_place ? Phase::kStarting : run.session.phase();
+  progress.bytes_total = run.item.size;
+  progress.note = run.session.note();
+  const ReadServer::Progress served = reads_.ProgressOf(run.key);
+  progress.bytes_served = std::max(run.bytes_served, served.served);
+  progress.bytes_hashed = std::max(run.bytes_hashed, hasher_.BytesHashed(run.key));
+  return progress;
+}
+
+UploaderStatus Scheduler::Snapshot() const {
+  UploaderStatus status;
+  status.bytes_uploaded = reads_.bytes_acknowledged();
+  MutexLock lock(mu_);
+  status.items.reserve(agenda_.size() + runs_.size());
+  for (const auto& [key, run] : runs_) status.items.push_back(ProgressOf(*run));
+  agenda_.ForEach([this, &status](const Agenda::Task& task) ABSL_NO_THREAD_SAFETY_ANALYSIS {
+    Progress progress;
+    progress.id = task.id;
+    progress.phase = task.phase;
+    progress.bytes_total = task.size;
+    progress.note = task.phase == Phase::kHeld ? "until renamed" : agenda_.WaitsFor(task.id);
+    status.items.push_back(std::move(progress));
+  });
+  status.channel_up = channel_up_;
+  status.channel_error = channel_error_;
+  if (rooms_.clock.Now() < paused_until_) {
+    status.paused_reason = paused_reason_;
+    status.paused_until_ns = paused_until_ns_;
+  }
+  status.uploads_done = uploads_done_;
+  status.unknown_upload_ids = pen_.dropped();
+  status.refused_requests = refused_;
+  return status;
+}
+
+}  // namespace outboxfs::upload

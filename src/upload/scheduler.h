@@ -1,0 +1,187 @@
+// Owns everything that waits and everything that runs: reads the cache's feed, decides what starts,
+// feeds each session with what happens and carries out what it wants. One thread decides; calls
+// that block run on workers, reads and hashes on their own pools.
+//
+// Locks: `mu_` is held by the deciding thread for one turn and by Snapshot; below it only leaves
+// and the store's. News from other threads comes in through `inbox_`, which is a leaf.
+#pragma once
+
+#include <atomic>
+#include <deque>
+#include <functional>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <thread>
+#include <unordered_map>
+#include <vector>
+
+#include "cache/feed.h"
+#include "common/mutex.h"
+#include "upload/agenda.h"
+#include "upload/channel.h"
+#include "upload/cleaning.h"
+#include "upload/hasher.h"
+#include "upload/holding_pen.h"
+#include "upload/looking.h"
+#include "upload/policy.h"
+#include "upload/read_server.h"
+#include "upload/rooms.h"
+#include "upload/session.h"
+#include "upload/verify_board.h"
+#include "upload/verifying.h"
+#include "upload/workers.h"
+
+namespace outboxfs::upload {
+
+class Scheduler final : private ChannelSink, private HasherSink {
+ public:
+  // `rooms` and what it refers to must outlive it.
+  explicit Scheduler(const Rooms& rooms);
+  ~Scheduler() override;
+  Scheduler(const Scheduler&) = delete;
+  Scheduler& operator=(const Scheduler&) = delete;
+
+  // All thread-safe.
+  UploaderStatus Snapshot() const ABSL_LOCKS_EXCLUDED(mu_);
+  void Hurry(cache::ItemId id);
+  void SkipQuietTimes();
+  // Waits until nothing but held names is left, or as Uploader::Drain says; how many are left.
+  size_t AwaitIdle(SteadyTime deadline, const std::stop_token& stop) ABSL_LOCKS_EXCLUDED(mu_);
+
+ private:
+  // One item under way.
+  struct Run {
+    Run(RunKey k, cache::Item i) : key(k), item(std::move(i)), session(item) {}
+
+    const RunKey key;
+    const cache::Item item;  // as of the beginning
+    Session session;         // files
+    std::string first_target;
+    std::shared_ptr<cache::SealedReader> reader;
+    bool takes_dir_place = false;  // makes a directory: no session
+    bool changed = false;          // such a directory was renamed or deleted meanwhile
+    bool ending = false;
+    bool wants_place = false;  // its target path is claimed by another operation
+    // Serving: when something was heard last, and how long silence is borne.
+    SteadyTime last_heard;
+    std::chrono::nanoseconds patience{0};
+    uint64_t last_bytes = 0;
+    // Verifying.
+    std::optional<SteadyTime> verify_since;
+    int verify_tries = 0;
+    // For status.
+    uint64_t bytes_served = 0;
+    uint64_t bytes_hashed = 0;
+  };
+  // One item that is not finished. Its task is on the agenda, or it runs.
+  struct Entry {
+    RunKey run = 0;
+    bool hurry = false;
+    int failures = 0;       // of cleaning, in a row
+    SteadyTime not_before;  // after such a failure
+  };
+  using Task = std::function<void()>;  // runs on the deciding thread, under mu_
+
+  // ---- scheduler.cc: the thread, time, what waits
+  void RunLoop(const std::stop_token& stop);
+  void Turn(const std::vector<cache::ItemId>& changed) ABSL_LOCKS_EXCLUDED(mu_);
+  SteadyTime NextWake() const ABSL_LOCKS_EXCLUDED(mu_);
+  void Post(Task task) ABSL_LOCKS_EXCLUDED(inbox_mu_);
+  void DrainInbox() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  // Looks at the item in the store and puts it where it belongs.
+  void Touch(cache::ItemId id) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  void TouchRunning(Run& run, const cache::Item* item) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  void PutOnAgenda(const cache::Item& item, Entry& entry, bool clean)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  void TouchAllWaiting(const std::function<bool(const Agenda::Task&)>& which)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  void Forget(cache::ItemId id) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  void StartWhatMay() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  Agenda::Places FreePlaces() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  void StartRun(cache::ItemId id) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  void PauseAll(const Error& error) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  size_t CountLeft() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  Progress ProgressOf(const Run& run) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+
+  // ---- runs.cc: what runs
+  Run* FindRun(RunKey key) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  void Tell(RunKey key, const Event& event) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  void Do(Run& run, const Actions& actions) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  void Perform(Run& run, const action::LookFirst& look) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  void Perform(Run& run, const action::Start& start) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  void Perform(Run& run, const action::Serve& serve) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  void Perform(Run& run, const action::AnswerRead& answer) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  void Perform(Run& run, const action::AnswerHash& answer) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  void Perform(Run& run, const action::StopWork& stop) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  void Perform(Run& run, const action::LookUp& look) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  void Perform(Run& run, const action::AskReplay& ask) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  void Perform(Run& run, const action::Verify& verify) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  void Perform(Run& run, const action::Compute& compute) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  void Perform(Run& run, const action::Place& place) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  void Perform(Run& run, const action::Clean& clean) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  void Perform(Run& run, const action::End& end) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  Source SourceOf(const Run& run) const;
+  void MakeDirectory(Run& run) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  void EndFailed(Run& run, const action::End& end) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  void EndStale(const Run& run) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  // The run is over and the cache knows: the item starts afresh.
+  void Finalise(RunKey key) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  void Absurd(Run& run, std::string text) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  void CheckSilence(SteadyTime now) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  void StartVerifications(SteadyTime now) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  void OnVerified(const std::string& dir, std::chrono::nanoseconds took,
+                  const std::vector<VerifyOutcome>& outcomes) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  void Heard(Run& run) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  void RetryPlacing() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  // Posts a blocking job whose outcome comes back as an event.
+  void Work(RunKey key, std::function<Event(const std::stop_token&)> job);
+
+  // ---- channel_events.cc: ChannelSink and HasherSink
+  void OnChannelUp() override;
+  void OnChannelDown(const Error& error) override;
+  bool OnChannelEvent(remote::ChannelEvent event) override;
+  void Deliver(remote::ChannelEvent event) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  void OnHashGiven(RunKey key) override;
+  void OnComputed(RunKey key) override;
+  void OnHashTrouble(RunKey key, Trouble trouble) override;
+
+  const Rooms& rooms_;
+  const UploadOptions& options_;
+  const std::unique_ptr<cache::Feed::Reader> feed_;
+
+  Mutex inbox_mu_;
+  std::deque<Task> inbox_ ABSL_GUARDED_BY(inbox_mu_);
+  std::atomic<size_t> channel_events_{0};  // of them in the inbox
+
+  mutable Mutex mu_;
+  CondVar turned_;  // after every turn
+  std::unordered_map<cache::ItemId, Entry> entries_ ABSL_GUARDED_BY(mu_);
+  std::unordered_map<RunKey, std::unique_ptr<Run>> runs_ ABSL_GUARDED_BY(mu_);
+  std::unordered_map<std::string, RunKey> by_upload_id_ ABSL_GUARDED_BY(mu_);
+  RunKey next_key_ ABSL_GUARDED_BY(mu_) = 1;
+  Agenda agenda_ ABSL_GUARDED_BY(mu_);
+  VerifyBoard board_ ABSL_GUARDED_BY(mu_);
+  HoldingPen pen_ ABSL_GUARDED_BY(mu_);
+  bool started_ ABSL_GUARDED_BY(mu_) = false;  // the store was read once
+  bool no_quiet_time_ ABSL_GUARDED_BY(mu_) = false;
+  bool channel_up_ ABSL_GUARDED_BY(mu_) = false;
+  std::string channel_error_ ABSL_GUARDED_BY(mu_) = "not connected yet";
+  // A provider-wide pause; `pauses_` counts them until the next success.
+  int pauses_ ABSL_GUARDED_BY(mu_) = 0;
+  SteadyTime paused_until_ ABSL_GUARDED_BY(mu_);
+  int64_t paused_until_ns_ ABSL_GUARDED_BY(mu_) = 0;
+  std::string paused_reason_ ABSL_GUARDED_BY(mu_);
+  uint64_t uploads_done_ ABSL_GUARDED_BY(mu_) = 0;
+  uint64_t refused_ ABSL_GUARDED_BY(mu_) = 0;
+
+  // Ended in reverse: nothing below calls what is gone above.
+  Workers workers_;
+  ReadServer reads_;
+  Hasher hasher_;
+  Channel channel_;
+  std::jthread thread_;
+};
+
+}  // namespace outboxfs::upload

@@ -1,0 +1,303 @@
+#include "upload/session.h"
+
+#include <cerrno>
+#include <utility>
+
+#include "upload/policy.h"
+
+namespace outboxfs::upload {
+namespace {
+
+using remote::UploadStatus;
+
+// One miss may be a server that is just moving the entry from its queue to the listing.
+constexpr int kMissesUntilLost = 2;
+constexpr int kQuietUntilReplay = 2;
+// A wrong result is tried again this often before a person is asked.
+constexpr int kWrongResultTries = 2;
+
+}  // namespace
+
+Session::Session(const cache::Item& item)
+    : attempts_(item.attempts),
+      upload_path_(item.upload_path),
+      upload_id_(item.upload_id),
+      replaced_(item.replaced) {}
+
+Actions Session::Begin() {
+  state_ = State::kLooking;
+  return {action::LookFirst{}};
+}
+
+Actions Session::BeginClean() {
+  stale_ = true;
+  return ToCleaning(false);
+}
+
+Actions Session::On(const Event& event) {
+  if (state_ == State::kEnded) return {};
+  return std::visit([this](const auto& what) { return Handle(what); }, event);
+}
+
+Phase Session::phase() const {
+  switch (state_) {
+    case State::kLooking:
+    case State::kStarting:
+      return Phase::kStarting;
+    case State::kServing:
+      return paused_ ? Phase::kPaused : Phase::kServing;
+    case State::kVerifying:
+      return Phase::kVerifying;
+    case State::kPlacing:
+    case State::kCleaning:
+    case State::kEnded:
+      break;
+  }
+  return Phase::kPlacing;
+}
+
+bool Session::TakesPlace() const {
+  return state_ == State::kLooking || state_ == State::kStarting ||
+         (state_ == State::kServing && !paused_);
+}
+
+Actions Session::Handle(const event::Looked& looked) {
+  if (state_ != State::kLooking) return {};
+  upload_path_ = looked.look.upload_path;
+  replaced_ = looked.look.replaced;
+  hash_given_ = looked.look.hash_given;
+  switch (looked.look.kind) {
+    case Look::Kind::kFree:
+      upload_id_.clear();
+      if (stale_) return EndStale();
+      state_ = State::kStarting;
+      return {action::Start{}};
+    case Look::Kind::kThere:
+      if (stale_) return ToCleaning(false);
+      return ToVerifying();
+    case Look::Kind::kAdopt:
+      if (stale_) return ToCleaning(false);
+      return ToServing();
+  }
+  return {};
+}
+
+Actions Session::Handle(const event::Started& started) {
+  if (state_ != State::kStarting) return {};
+  upload_id_ = started.upload_id;
+  hash_given_ = started.hash_given;
+  if (stale_) return ToCleaning(false);
+  return ToServing();
+}
+
+Actions Session::Handle(const event::ReadAsked& asked) {
+  if (state_ != State::kServing) return {};
+  HeardFromServer();
+  return {action::AnswerRead{asked.request}};
+}
+
+Actions Session::Handle(const event::HashAsked& asked) {
+  if (state_ != State::kServing) return {};
+  HeardFromServer();
+  return {action::AnswerHash{asked.request}};
+}
+
+Actions Session::Handle(const event::Told& told) {
+  if (state_ != State::kServing) return {};
+  HeardFromServer();
+  const UploadStatus status = told.change.status;
+  note_ = told.change.message;
+  paused_ = status == UploadStatus::kPause;
+  if (!remote::IsTerminal(status)) return {};
+  if (IsSuccess(status)) return ToVerifying();
+  Error error = FromStatus(told.change);
+  if (status != UploadStatus::kError) return EndFailed(std::move(error), true);
+  // The server may go on after an Error by itself: the old upload has to go before the next one.
+  failure_ = std::move(error);
+  return ToCleaning(false);
+}
+
+Actions Session::Handle(const event::Troubled& troubled) {
+  const Trouble& trouble = troubled.trouble;
+  if (state_ != State::kServing && state_ != State::kVerifying) return {};
+  switch (trouble.kind) {
+    case Trouble::Kind::kUnknownUpload:
+      return Handle(event::Silent{});
+    case Trouble::Kind::kChanged:
+      stale_ = true;
+      return ToCleaning(true);
+    case Trouble::Kind::kUnreadable:
+    case Trouble::Kind::kAbsurd:
+      failure_ = trouble.error;
+      failure_->retry = Retry::kPark;
+      return ToCleaning(true);
+    case Trouble::Kind::kRefused:
+      failure_ = trouble.error;
+      return ToCleaning(true);
+  }
+  return {};
+}
+
+Actions Session::Handle(const event::HashGiven& /*given*/) {
+  hash_given_ = true;
+  return {};
+}
+
+Actions Session::Handle(const event::Silent& /*silent*/) {
+  if (state_ != State::kServing || looking_up_) return {};
+  looking_up_ = true;
+  return {action::LookUp{}};
+}
+
+Actions Session::Handle(const event::LookedUp& looked_up) {
+  looking_up_ = false;
+  if (state_ != State::kServing) return {};
+  switch (looked_up.lookup.kind) {
+    case Lookup::Kind::kRunning:
+      misses_ = 0;
+      paused_ = looked_up.lookup.status.status == UploadStatus::kPause;
+      note_ = looked_up.lookup.status.message;
+      if (paused_ || ++quiet_ < kQuietUntilReplay) return {};
+      quiet_ = 0;
+      return {action::AskReplay{}};
+    case Lookup::Kind::kOver:
+      return Handle(event::Told{looked_up.lookup.status});
+    case Lookup::Kind::kThere:
+      return ToVerifying();
+    case Lookup::Kind::kGone:
+      return OnGone();
+  }
+  return {};
+}
+
+Actions Session::OnGone() {
+  if (++misses_ < kMissesUntilLost) return {};
+  return EndFailed(Error{EPIPE, Retry::kBackoff, "the server no longer knows this upload"}, true);
+}
+
+Actions Session::Handle(const event::Judged& judged) {
+  if (state_ != State::kVerifying) return {};
+  const Judgement& judgement = judged.judgement;
+  note_ = judgement.text;
+  switch (judgement.finding) {
+    case Finding::kProven:
+      if (judged.placed) {
+        state_ = State::kEnded;
+        return {action::End{action::End::Outcome::kDone, {}, true}};
+      }
+      state_ = State::kPlacing;
+      return {action::Place{}};
+    case Finding::kNeedHash:
+      if (computed_) break;
+      computed_ = true;
+      return {action::Compute{judgement.missing}};
+    case Finding::kUnproven:
+    case Finding::kTwice:
+    case Finding::kWrongKind:
+      return EndFailed(Error{EIO, Retry::kPark, judgement.text}, true);
+    case Finding::kAbsent:
+    case Finding::kPending:
+    case Finding::kOld:
+    case Finding::kWrongSize:
+    case Finding::kWrongHash:
+      break;
+  }
+  if (!judged.expired) return {action::Verify{}};
+  const bool park = !MayBeLag(judgement.finding) && attempts_ >= kWrongResultTries;
+  return EndFailed(Error{EIO, park ? Retry::kPark : Retry::kBackoff,
+                         "reported as uploaded, but " + judgement.text},
+                   true);
+}
+
+Actions Session::Handle(const event::Computed& /*computed*/) {
+  if (state_ != State::kVerifying) return {};
+  return {action::Verify{}};
+}
+
+Actions Session::Handle(const event::Placed& /*placed*/) {
+  if (state_ != State::kPlacing) return {};
+  state_ = State::kEnded;
+  return {action::End{action::End::Outcome::kDone, {}, true}};
+}
+
+Actions Session::Handle(const event::Cleaned& /*cleaned*/) {
+  if (state_ != State::kCleaning) return {};
+  if (stale_ || !failure_) return EndStale();
+  return EndFailed(*failure_, true);
+}
+
+Actions Session::Handle(const event::Failed& failed) {
+  if (failed.stale) stale_ = true;
+  switch (state_) {
+    case State::kLooking:
+      if (!stale_) return EndFailed(failed.error, false);
+      return ToCleaning(false);
+    case State::kStarting:  // the server may have begun it all the same
+      if (!stale_) return EndFailed(failed.error, false);
+      return ToCleaning(false);
+    case State::kServing:  // a lookup: the next one follows by time
+      looking_up_ = false;
+      return {};
+    case State::kPlacing:
+      if (!stale_) return EndFailed(failed.error, false);
+      return ToCleaning(false);
+    case State::kCleaning: {
+      state_ = State::kEnded;
+      if (failure_ && !stale_)
+        return {action::End{action::End::Outcome::kFailed, *failure_, false}};
+      return {action::End{action::End::Outcome::kNotCleaned, failed.error, false}};
+    }
+    case State::kVerifying:
+    case State::kEnded:
+      break;
+  }
+  return {};
+}
+
+Actions Session::Handle(const event::Stale& /*stale*/) {
+  stale_ = true;
+  // Elsewhere a job is running whose end must be awaited: it may be about to start or to move
+  // something.
+  if (state_ == State::kServing || state_ == State::kVerifying) return ToCleaning(true);
+  return {};
+}
+
+void Session::HeardFromServer() {
+  misses_ = 0;
+  quiet_ = 0;
+}
+
+Actions Session::ToServing() {
+  state_ = State::kServing;
+  return {action::Serve{}};
+}
+
+Actions Session::ToVerifying() {
+  Actions actions;
+  // The bytes stay open: a listed hash may have to be computed.
+  if (state_ == State::kServing) actions.emplace_back(action::StopWork{false});
+  state_ = State::kVerifying;
+  paused_ = false;
+  actions.emplace_back(action::Verify{});
+  return actions;
+}
+
+Actions Session::ToCleaning(bool tell_server) {
+  state_ = State::kCleaning;
+  paused_ = false;
+  return {action::StopWork{tell_server}, action::Clean{}};
+}
+
+Actions Session::EndFailed(Error error, bool upload_over) {
+  if (stale_) return ToCleaning(false);
+  state_ = State::kEnded;
+  return {action::StopWork{false},
+          action::End{action::End::Outcome::kFailed, std::move(error), upload_over}};
+}
+
+Actions Session::EndStale() {
+  state_ = State::kEnded;
+  return {action::End{action::End::Outcome::kStale, {}, true}};
+}
+
+}  // namespace outboxfs::upload

@@ -1,0 +1,85 @@
+#include "upload/starting.h"
+
+#include <cerrno>
+
+#include "upload/digests.h"
+#include "upload/paths.h"
+#include "upload/placing.h"
+
+namespace outboxfs::upload {
+namespace {
+
+// A server's error may not look like our own word for "this generation is over".
+Error NotStale(Error error) {
+  if (error.code == ESTALE) error.code = EIO;
+  return error;
+}
+
+// The call failed: only a forced listing tells whether the directory is there.
+Status JudgeFailedMkdir(const Rooms& rooms, const std::string& path, const Error& error,
+                        const std::stop_token& stop) {
+  const Result<remote::ListingPtr> listing = rooms.List(ParentOf(path), rooms.clock.Now(), stop);
+  if (!listing) return Fail(Error(error).Prepend("mkdir " + path));
+  const remote::Entry* entry = (*listing)->Find(NameOf(path));
+  if (entry != nullptr && entry->is_dir) return {};
+  if (entry != nullptr) {
+    return Fail(EEXIST, "the server has a file of this name", Retry::kPark);
+  }
+  return Fail(Error(error).Prepend("mkdir " + path));
+}
+
+Status MakeAt(const Rooms& rooms, const std::string& path, const std::stop_token& stop) {
+  const std::string parent = ParentOf(path);
+  Status made = rooms.names.MakeDir(parent, NameOf(path), stop);
+  if (!made && made.error().code == ENOENT && parent != "/") {
+    if (Status above = rooms.EnsureDir(parent, stop); !above) return above;
+    made = rooms.names.MakeDir(parent, NameOf(path), stop);
+  }
+  if (!made) return JudgeFailedMkdir(rooms, path, made.error(), stop);
+  remote::Entry entry;
+  entry.name = NameOf(path);
+  entry.is_dir = true;
+  rooms.dirs.Put(parent, entry);
+  return {};
+}
+
+}  // namespace
+
+Result<StartedUpload> StartUpload(const Rooms& rooms, const cache::Item& item,
+                                  const std::string& upload_path,
+                                  const std::optional<cache::Identity>& replaced,
+                                  const std::stop_token& stop) {
+  const std::optional<cache::Item> now = rooms.store.Get(item.id);
+  if (!now) return Fail(ESTALE, "deleted");
+  if (Status marked = rooms.store.MarkStarting(item.id, item.generation, upload_path, replaced);
+      !marked) {
+    return Fail(marked.error());
+  }
+  remote::StartRequest request;
+  request.path = upload_path;
+  request.size = item.size;
+  request.known_hashes = ToHashes(now->digests);
+  const Result<std::string> upload_id = rooms.uploads.Start(request, stop);
+  if (!upload_id) return Fail(NotStale(upload_id.error()).Prepend("start"));
+  // If the generation is over by now the row keeps no id, but this run does: it cancels by it.
+  const Status kept = rooms.store.MarkStarted(item.id, item.generation, *upload_id);
+  if (!kept && kept.error().code != ESTALE) return Fail(kept.error());
+  return StartedUpload{*upload_id, !request.known_hashes.empty()};
+}
+
+Status MakeRemoteDir(const Rooms& rooms, const cache::Item& item, const std::stop_token& stop) {
+  // A restart may find it already made, under a name that it no longer has.
+  const bool begun = item.upload_generation != 0 && !item.upload_path.empty();
+  const std::string path = begun ? item.upload_path : rooms.ServerPath(item.path);
+  if (Status marked = rooms.store.MarkStarting(item.id, item.generation, path, std::nullopt);
+      !marked) {
+    return marked;
+  }
+  if (Status made = MakeAt(rooms, path, stop); !made) return Fail(NotStale(made.error()));
+  const Status done = rooms.store.MarkDone(item.id, item.generation,
+                                           ToMountPath(rooms.options.remote_folder, path), {});
+  if (done || done.error().code != EAGAIN) return done;
+  return Place(rooms, PlacingJob{item.id, item.generation, path}, stop);
+}
+
+}  // namespace outboxfs::upload

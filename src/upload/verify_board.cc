@@ -1,0 +1,64 @@
+#include "upload/verify_board.h"
+
+#include <algorithm>
+
+namespace outboxfs::upload {
+namespace {
+
+// The first gap is this part of the interval; it doubles while the stream lasts.
+constexpr int kFirstGapPart = 8;
+// A directory may be listed for at most this part of the time.
+constexpr int kMaxShare = 10;
+
+}  // namespace
+
+std::optional<SteadyTime> VerifyBoard::Directory::Due() const {
+  if (out || waiting.empty()) return std::nullopt;
+  const auto first = std::min_element(waiting.begin(), waiting.end(),
+                                      [](auto& a, auto& b) { return a.second < b.second; });
+  return std::max(first->second, begun + gap);
+}
+
+void VerifyBoard::Add(const std::string& dir, RunKey key, SteadyTime not_before) {
+  directories_[dir].waiting[key] = not_before;
+}
+
+std::vector<VerifyBoard::Batch> VerifyBoard::TakeDue(SteadyTime now) {
+  std::vector<Batch> batches;
+  for (auto it = directories_.begin(); it != directories_.end();) {
+    Directory& dir = it->second;
+    const std::optional<SteadyTime> due = dir.Due();
+    if (due && *due <= now) {
+      Batch batch{it->first, {}};
+      for (const auto& [key, not_before] : dir.waiting) {
+        if (not_before <= now) batch.keys.push_back(key);
+      }
+      for (const RunKey key : batch.keys) dir.waiting.erase(key);
+      const bool steady = now - dir.begun <= 2 * interval_;
+      dir.gap = steady ? std::min(dir.gap * 2, interval_) : interval_ / kFirstGapPart;
+      dir.begun = now;
+      dir.out = true;
+      batches.push_back(std::move(batch));
+    }
+    const bool forgotten = !dir.out && dir.waiting.empty() && now - dir.begun > 2 * interval_;
+    it = forgotten ? directories_.erase(it) : std::next(it);
+  }
+  return batches;
+}
+
+void VerifyBoard::Done(const std::string& dir, std::chrono::nanoseconds took) {
+  Directory& state = directories_[dir];
+  state.out = false;
+  state.gap = std::max(state.gap, took * kMaxShare);
+}
+
+std::optional<SteadyTime> VerifyBoard::NextDue() const {
+  std::optional<SteadyTime> next;
+  for (const auto& [name, dir] : directories_) {
+    const std::optional<SteadyTime> due = dir.Due();
+    if (due && (!next || *due < *next)) next = due;
+  }
+  return next;
+}
+
+}  // namespace outboxfs::upload

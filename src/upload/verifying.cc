@@ -1,0 +1,75 @@
+#include "upload/verifying.h"
+
+#include <cerrno>
+
+#include "upload/looking.h"
+#include "upload/paths.h"
+
+namespace outboxfs::upload {
+namespace {
+
+VerifyOutcome FromError(RunKey key, const Error& error) {
+  VerifyOutcome outcome;
+  outcome.key = key;
+  outcome.stale = error.code == ESTALE;
+  if (!outcome.stale) outcome.error = error;
+  return outcome;
+}
+
+// Lets the cache confirm what older uploads left to be seen in a listing.
+void TellCache(const Rooms& rooms, const std::string& dir, const remote::Listing& listing) {
+  const std::string mount_dir = ToMountPath(rooms.options.remote_folder, dir);
+  if (mount_dir.empty()) return;
+  std::vector<std::string> names;
+  names.reserve(listing.entries.size());
+  for (const remote::Entry& entry : listing.entries) names.push_back(entry.name);
+  rooms.store.Reconcile(mount_dir, listing.begun, names);
+}
+
+VerifyOutcome VerifyOne(const Rooms& rooms, const VerifyTask& task,
+                        const remote::Listing& listing) {
+  const std::optional<cache::Item> item = rooms.store.Get(task.item);
+  if (!item || item->generation != task.generation) {
+    return FromError(task.key, Error{ESTALE, Retry::kBackoff, "changed"});
+  }
+  VerifyOutcome outcome;
+  outcome.key = task.key;
+  outcome.judgement =
+      Judge(listing, NameOf(task.path), EvidenceOf(rooms, *item, task.path, task.hash_given));
+  if (outcome.judgement.finding != Finding::kProven) return outcome;
+  if (rooms.ServerPath(item->path) != task.path) return outcome;  // placing follows
+  const Status done =
+      rooms.store.MarkDone(task.item, task.generation, item->path, outcome.judgement.identity);
+  if (done || done.error().code == EAGAIN) {
+    outcome.placed = done.has_value();
+    return outcome;
+  }
+  return FromError(task.key, done.error());
+}
+
+}  // namespace
+
+std::vector<VerifyOutcome> VerifyDirectory(const Rooms& rooms, const std::string& dir,
+                                           const std::vector<VerifyTask>& tasks,
+                                           const std::stop_token& stop) {
+  std::vector<VerifyOutcome> outcomes;
+  std::vector<const VerifyTask*> rest;
+  for (const VerifyTask& task : tasks) {
+    const Status marked = rooms.store.MarkVerifying(task.item, task.generation);
+    if (marked) {
+      rest.push_back(&task);
+    } else {
+      outcomes.push_back(FromError(task.key, marked.error()));
+    }
+  }
+  if (rest.empty()) return outcomes;
+  const Result<remote::ListingPtr> listing = rooms.List(dir, rooms.clock.Now(), stop);
+  if (listing) TellCache(rooms, dir, **listing);
+  for (const VerifyTask* task : rest) {
+    outcomes.push_back(listing ? VerifyOne(rooms, *task, **listing)
+                               : FromError(task->key, listing.error()));
+  }
+  return outcomes;
+}
+
+}  // namespace outboxfs::upload
