@@ -31,7 +31,7 @@ std::vector<char*> Pointers(std::vector<std::string>& texts) {
   return pointers;
 }
 
-// Removes itself; the standard streams of the new program are null, null and the log.
+// How the program is started: its standard streams are null, null and the log.
 class SpawnPlan {
  public:
   SpawnPlan(int ready_fd, const std::string& log_file) {
@@ -112,9 +112,9 @@ int LaunchInBackground(const std::vector<std::string>& arguments, const Environm
   std::vector<std::string> envp = {fmt::format("{}={}", kReadyVariable, kReadyFd)};
   for (const auto& [name, value] : environment) envp.push_back(name + "=" + value);
 
-  std::error_code error;
-  std::filesystem::create_directories(std::filesystem::path(log_file).parent_path(), error);
-  const bool writable = static_cast<bool>(disk::Open(log_file, O_WRONLY | O_CREAT | O_APPEND));
+  const std::string log_dir = std::filesystem::path(log_file).parent_path().string();
+  const bool writable = disk::MakeDirs(log_dir) &&
+                        disk::Open(log_file, O_WRONLY | O_CREAT | O_APPEND).has_value();
   SpawnPlan plan(writer.get(), writable ? log_file : "/dev/null");
   pid_t pid = 0;
   if (const int failed = plan.Start(std::move(argv), std::move(envp), pid); failed != 0) {

@@ -106,7 +106,7 @@ constexpr int64_t kMaxId = std::numeric_limits<uid_t>::max() - 1;  // -1 means "
 // clang-format off
 std::vector<OptionSpec> Connection() {
   return {
-    {"token", "", kMount, OptionKind::kValue, "TOKEN", "", "API token or JWT of the server",
+    {"token", "", kMount | kServe, OptionKind::kValue, "TOKEN", "", "API token or JWT of the server",
      Text([](Config& c) -> auto& { return c.token; }), true},
     {"token-file", "", kMount | kServe, OptionKind::kValue, "FILE", "",
      "file with the token, readable by its owner only; serve makes it when missing",

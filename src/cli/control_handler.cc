@@ -1,0 +1,78 @@
+#include "cli/control_handler.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "common/log.h"
+#include "status/render.h"
+
+namespace outboxfs::cli {
+
+ControlHandler::ControlHandler(cache::Store& store, upload::Uploader& uploader,
+                               const fs::MountSession& session, Leaving& leaving,
+                               const Clock& clock, status::About about)
+    : store_(store),
+      uploader_(uploader),
+      session_(session),
+      leaving_(leaving),
+      clock_(clock),
+      about_(std::move(about)) {}
+
+ControlReply ControlHandler::Handle(const ControlRequest& request, const std::stop_token& stop) {
+  switch (request.command) {
+    case ControlCommand::kStatus:
+      return ShowStatus(request);
+    case ControlCommand::kSummary:
+      return {.summary = status::Summarise(store_, uploader_, request.paths)};
+    case ControlCommand::kRetry:
+      return Retry(request);
+    case ControlCommand::kUnmount:
+      return Unmount(request, stop);
+  }
+  return {.error = "unknown command"};
+}
+
+ControlReply ControlHandler::ShowStatus(const ControlRequest& request) const {
+  const status::Rooms rooms{store_, uploader_, session_, clock_};
+  status::Snapshot snapshot = status::Collect(rooms, about_, request.limit);
+  snapshot.leaving = leaving_.begun();
+  switch (request.format) {
+    case StatusFormat::kText:
+      return {.body = status::RenderText(snapshot)};
+    case StatusFormat::kJson:
+      return {.body = status::RenderJson(snapshot)};
+    case StatusFormat::kMetrics:
+      return {.body = status::RenderMetrics(snapshot)};
+  }
+  return {.error = "unknown format"};
+}
+
+ControlReply ControlHandler::Retry(const ControlRequest& request) {
+  ControlReply reply;
+  const int64_t now_ns = clock_.WallNs();
+  for (const cache::Item& item : store_.All()) {
+    const bool wanted =
+        request.paths.empty() ||
+        std::any_of(request.paths.begin(), request.paths.end(),
+                    [&](const auto& path) { return status::IsAtOrBelow(item.path, path); });
+    const bool stands = item.state == cache::State::kParked ||
+                        item.state == cache::State::kInterrupted || item.not_before_ns > now_ns;
+    if (!wanted || !stands) continue;
+    if (const Status released = store_.Retry(item.id); !released) {
+      Log::Notice("retry {}: {}", item.path, released.error().text);
+      continue;  // it moved on by itself
+    }
+    uploader_.Hurry(item.id);
+    ++reply.count;
+  }
+  return reply;
+}
+
+ControlReply ControlHandler::Unmount(const ControlRequest& request, const std::stop_token& stop) {
+  leaving_.Begin(request.drain_timeout);
+  std::optional<status::Summary> left = leaving_.Await(stop);
+  if (!left) return {.error = "the daemon ended before the uploads were drained"};
+  return {.summary = std::move(*left)};
+}
+
+}  // namespace outboxfs::cli
