@@ -15,6 +15,13 @@ auto RangeOf(const std::vector<Entry>& entries, const std::string& name) {
   return std::equal_range(entries.begin(), entries.end(), wanted, ByName);
 }
 
+Result<ListingPtr> MakeListing(SteadyTime begun, Result<std::vector<Entry>> entries) {
+  if (!entries) return Fail(std::move(entries.error()));
+  auto listing = std::make_shared<Listing>(Listing{begun, *std::move(entries)});
+  std::stable_sort(listing->entries.begin(), listing->entries.end(), ByName);
+  return listing;
+}
+
 bool IsAtOrBelow(const std::string& dir, const std::string& top) {
   if (top == "/" || dir == top) return true;
   return dir.size() > top.size() && dir.starts_with(top) && dir[top.size()] == '/';
@@ -113,15 +120,7 @@ Result<ListingPtr> DirCache::Fly(const std::string& dir, bool forced, const std:
   const auto flight = std::make_shared<Flight>(clock_.Now(), forced);
   SlotLocked(dir).flights.push_back(flight);
   mu_.unlock();
-  Result<std::vector<Entry>> entries = api_.List(dir, forced, stop);
-  Result<ListingPtr> result;
-  if (entries) {
-    auto listing = std::make_shared<Listing>(Listing{flight->begun, *std::move(entries)});
-    std::stable_sort(listing->entries.begin(), listing->entries.end(), ByName);
-    result = ListingPtr(std::move(listing));
-  } else {
-    result = Fail(std::move(entries.error()));
-  }
+  Result<ListingPtr> result = MakeListing(flight->begun, api_.List(dir, forced, stop));
   mu_.lock();
   flight->result = result;
   flight->landed.NotifyAll();

@@ -15,7 +15,7 @@ namespace {
 
 const grpc::Status kUnavailable(grpc::UNAVAILABLE, "restarting");
 
-class CallsTest : public ::testing::Test {
+class CallsTest : public testing::Test {
  protected:
   std::unique_ptr<Remote> Connect(const ConnectOptions& options) {
     return Remote::Connect(options).value();

@@ -9,8 +9,8 @@
 namespace outboxfs::remote {
 namespace {
 
-using ::testing::ElementsAre;
-using ::testing::Pair;
+using testing::ElementsAre;
+using testing::Pair;
 
 clouddrive::CloudDriveFile File(const std::string& name, int64_t size) {
   clouddrive::CloudDriveFile file;

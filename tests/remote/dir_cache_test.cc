@@ -13,8 +13,8 @@ namespace outboxfs::remote {
 namespace {
 
 using std::chrono::seconds;
-using testing::FakeClock;
-using testing::FakeNamespaceApi;
+using test::FakeClock;
+using test::FakeNamespaceApi;
 
 Entry FileEntry(const std::string& name, uint64_t size) {
   Entry entry;
@@ -23,7 +23,7 @@ Entry FileEntry(const std::string& name, uint64_t size) {
   return entry;
 }
 
-class DirCacheTest : public ::testing::Test {
+class DirCacheTest : public testing::Test {
  protected:
   DirCacheTest() {
     api_.AddFile("/d/b", 2);

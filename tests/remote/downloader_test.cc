@@ -16,11 +16,11 @@ namespace outboxfs::remote {
 namespace {
 
 using std::chrono::seconds;
-using testing::FakeNamespaceApi;
+using test::FakeNamespaceApi;
 
 constexpr size_t kSize = 300'000;
 
-class DownloaderTest : public ::testing::Test {
+class DownloaderTest : public testing::Test {
  protected:
   DownloaderTest() {
     content_.resize(kSize);

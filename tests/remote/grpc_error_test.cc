@@ -33,7 +33,6 @@ TEST(FromStatus, KnowsEveryCodeAndTheTextsSeenInTheField) {
       {grpc::UNAVAILABLE, "", EIO, Retry::kBackoff},
       {grpc::DATA_LOSS, "", EIO, Retry::kBackoff},
       {grpc::UNAUTHENTICATED, "", EACCES, Retry::kPauseAll},
-      {static_cast<grpc::StatusCode>(99), "odd", EIO, Retry::kBackoff},
 
       {grpc::NOT_FOUND, "Upload session not found", ENOENT, Retry::kBackoff},
       {grpc::INTERNAL, "GeneralFailure Upload session not found", ENOENT, Retry::kBackoff},

@@ -14,8 +14,8 @@ namespace {
 
 using std::chrono::milliseconds;
 using std::chrono::seconds;
-using testing::FakeClock;
-using testing::FakeNamespaceApi;
+using test::FakeClock;
+using test::FakeNamespaceApi;
 
 // Collects what the reader tells; nullopt stands for "everything".
 class Heard {
@@ -46,7 +46,7 @@ class Heard {
   std::vector<std::optional<FsChange>> heard_ ABSL_GUARDED_BY(mu_);
 };
 
-class PushTest : public ::testing::Test {
+class PushTest : public testing::Test {
  protected:
   PushTest() {
     for (const char* dir : {"/a", "/a/x", "/a/x/y", "/b", "/c"}) api_.AddDir(dir);

@@ -60,7 +60,7 @@ std::shared_ptr<grpc::ServerCredentials> ServerCredentials(const KeyPair& pair) 
   return grpc::SslServerCredentials(options);
 }
 
-class TlsTest : public ::testing::Test {
+class TlsTest : public testing::Test {
  protected:
   ConnectOptions Options() const {
     ConnectOptions options = server_.Options();
@@ -73,7 +73,7 @@ class TlsTest : public ::testing::Test {
     return (*remote)->names().Find("/x", {});
   }
   std::string WriteFile(const std::string& name, const std::string& text) {
-    const std::string path = ::testing::TempDir() + name + std::to_string(getpid());
+    const std::string path = testing::TempDir() + name + std::to_string(getpid());
     std::ofstream(path) << text;
     return path;
   }

@@ -14,7 +14,7 @@ namespace {
 using std::chrono::hours;
 using std::chrono::minutes;
 using std::chrono::seconds;
-using testing::FakeClock;
+using test::FakeClock;
 
 // Gives "t1", "t2", ...; each lives `life`.
 struct Fetcher {

@@ -6,7 +6,7 @@
 
 #include "common/clock.h"
 
-namespace outboxfs::testing {
+namespace outboxfs::test {
 
 class FakeClock final : public Clock {
  public:
@@ -27,4 +27,4 @@ class FakeClock final : public Clock {
   std::atomic<int64_t> wall_ns_{1'700'000'000'000'000'000};
 };
 
-}  // namespace outboxfs::testing
+}  // namespace outboxfs::test

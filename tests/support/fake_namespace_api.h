@@ -14,7 +14,7 @@
 #include "common/mutex.h"
 #include "remote/namespace_api.h"
 
-namespace outboxfs::testing {
+namespace outboxfs::test {
 
 class FakeNamespaceApi final : public remote::NamespaceApi {
  public:
@@ -290,4 +290,4 @@ class FakeNamespaceApi final : public remote::NamespaceApi {
   std::string link_prefix_ ABSL_GUARDED_BY(mu_);
 };
 
-}  // namespace outboxfs::testing
+}  // namespace outboxfs::test
