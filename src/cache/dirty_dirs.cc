@@ -11,16 +11,22 @@ void DirtyDirs::Add(ItemId id) {
   dirty_.set(Layout::DirIndexOf(id));
 }
 
+void DirtyDirs::AddDir() {
+  MutexLock lock(mu_);
+  dirty_.set(kStagedDirs);
+}
+
 Status DirtyDirs::SyncAll() {
   MutexLock order(syncing_);
-  std::bitset<kStagedDirs> taken;
+  std::bitset<kStagedDirs + 1> taken;
   {
     MutexLock lock(mu_);
     std::swap(taken, dirty_);
   }
-  for (unsigned index = 0; index < kStagedDirs; ++index) {
+  for (unsigned index = 0; index <= kStagedDirs; ++index) {
     if (!taken.test(index)) continue;
-    if (auto synced = disk::SyncDir(layout_.StagedDir(index)); !synced) {
+    const std::string dir = index == kStagedDirs ? layout_.Staged() : layout_.StagedDir(index);
+    if (auto synced = disk::SyncDir(dir); !synced) {
       MutexLock lock(mu_);
       dirty_ |= taken;
       return synced;

@@ -16,6 +16,8 @@ class DirtyDirs {
 
   // A name was made in the directory of `id`.
   void Add(ItemId id) ABSL_LOCKS_EXCLUDED(mu_);
+  // The directory of `id` itself was made.
+  void AddDir() ABSL_LOCKS_EXCLUDED(mu_);
   // Every name added before this call is durable when it returns. Waits for another SyncAll,
   // because that one may have taken the directory that matters.
   Status SyncAll() ABSL_LOCKS_EXCLUDED(syncing_, mu_);
@@ -24,7 +26,7 @@ class DirtyDirs {
   const Layout& layout_;
   Mutex syncing_;  // held over fsync: only those wait on it who want that very fsync
   Mutex mu_;
-  std::bitset<kStagedDirs> dirty_ ABSL_GUARDED_BY(mu_);
+  std::bitset<kStagedDirs + 1> dirty_ ABSL_GUARDED_BY(mu_);  // the last one: their parent
 };
 
 }  // namespace outboxfs::cache

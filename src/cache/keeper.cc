@@ -1,10 +1,13 @@
 #include "cache/keeper.h"
 
 #include <fcntl.h>
+#include <unistd.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <utility>
 
+#include "cache/writer_probe.h"
 #include "common/disk.h"
 #include "common/log.h"
 #include "common/thread.h"
@@ -12,17 +15,12 @@
 namespace outboxfs::cache {
 namespace {
 
-constexpr unsigned kBatch = 64;       // files made at once
-constexpr unsigned kMostAhead = 512;  // a burst of small files empties this in a tenth of a second
+constexpr size_t kBatch = 64;       // files made at once
+constexpr size_t kMostAhead = 512;  // a burst of small files uses this up in a tenth of a second
+constexpr uint64_t kUseAgainBytes = 1024 * 1024;
 constexpr auto kTick = std::chrono::seconds(2);
 
 }  // namespace
-
-Keeper::Keeper(const Layout& layout, DirtyDirs& dirty, ReserveIds reserve,
-               std::function<void()> tick)
-    : layout_(layout), dirty_(dirty), reserve_(std::move(reserve)), tick_(std::move(tick)) {}
-
-Keeper::~Keeper() { Stop(); }
 
 void Keeper::Start() {
   thread_ = StartThread("cache-keeper", [this](const std::stop_token& stop) { Run(stop); });
@@ -31,20 +29,25 @@ void Keeper::Start() {
 void Keeper::Stop() {
   thread_.request_stop();
   if (thread_.joinable()) thread_.join();
-  std::vector<ItemId> ids;
-  {
-    MutexLock lock(mu_);
-    ids = std::exchange(to_remove_, {});
-    ids.insert(ids.end(), ahead_.begin(), ahead_.end());
-    ahead_.clear();
-  }
-  RemoveAll(std::move(ids));
+  Rest();
+  RemoveDoomed();
 }
 
 Status Keeper::MakeBackingFile(ItemId id) {
-  auto fd = disk::Open(layout_.StagedFile(id), O_WRONLY | O_CREAT | O_EXCL);
+  const std::string path = layout_.StagedFile(id);
+  auto fd = disk::Open(path, O_WRONLY | O_CREAT | O_EXCL);
+  if (!fd && fd.error().code == ENOENT) {
+    if (auto made = MakeDirOf(id); !made) return made;
+    fd = disk::Open(path, O_WRONLY | O_CREAT | O_EXCL);
+  }
   if (!fd) return Fail(fd.error());
   dirty_.Add(id);
+  return {};
+}
+
+Status Keeper::MakeDirOf(ItemId id) {
+  if (auto made = disk::MakeDirs(layout_.StagedDir(Layout::DirIndexOf(id))); !made) return made;
+  dirty_.AddDir();
   return {};
 }
 
@@ -53,7 +56,7 @@ Result<ItemId> Keeper::TakeBackingFile() {
     MutexLock lock(mu_);
     taken_ = true;
     if (ahead_.size() <= target_ / 2) {
-      target_ = std::clamp(target_ * 2, kBatch, kMostAhead);
+      if (ahead_.empty()) target_ = std::clamp(target_ * 2, kBatch, kMostAhead);
       wake_.NotifyAll();
     }
     if (!ahead_.empty()) {
@@ -62,7 +65,7 @@ Result<ItemId> Keeper::TakeBackingFile() {
       return id;
     }
   }
-  auto id = reserve_(1);
+  auto id = host_.ReserveIds(1);
   if (!id) return id;
   if (auto made = MakeBackingFile(*id); !made) return Fail(made.error());
   return id;
@@ -73,23 +76,56 @@ void Keeper::GiveBack(ItemId id) {
   ahead_.push_front(id);
 }
 
-void Keeper::RemoveLater(ItemId id) {
+void Keeper::RemoveSoon(const std::vector<Doomed>& doomed) {
+  if (doomed.empty()) return;
   {
     MutexLock lock(mu_);
-    to_remove_.push_back(id);
+    doomed_.insert(doomed_.end(), doomed.begin(), doomed.end());
+    for (const Doomed& one : doomed) bytes_to_remove_ += one.disk_bytes;
   }
   wake_.NotifyAll();
 }
 
-void Keeper::RemoveAll(std::vector<ItemId> ids) {
-  for (const ItemId id : ids) {
-    if (auto gone = disk::Remove(layout_.StagedFile(id)); !gone)
-      Log::Error("{}", gone.error().text);
+uint64_t Keeper::bytes_to_remove() const {
+  MutexLock lock(mu_);
+  return bytes_to_remove_;
+}
+
+void Keeper::Run(const std::stop_token& stop) {
+  SteadyTime next_tick = std::chrono::steady_clock::now() + kTick;
+  while (!stop.stop_requested()) {
+    WaitForWork(stop, next_tick);
+    Refill();
+    RemoveDoomed();
+    if (std::chrono::steady_clock::now() < next_tick) continue;
+    next_tick = std::chrono::steady_clock::now() + kTick;
+    host_.Tick();
+    bool idle = false;
+    {
+      MutexLock lock(mu_);
+      removing_fails_ = false;
+      idle = !std::exchange(taken_, false);
+    }
+    if (idle) Rest();
   }
 }
 
-void Keeper::Refill(unsigned count) {
-  const auto first = reserve_(count);
+void Keeper::WaitForWork(const std::stop_token& stop, SteadyTime deadline) {
+  MutexLock lock(mu_);
+  while (!stop.stop_requested()) {
+    if ((target_ > 0 && Wanted() >= target_ / 2) || (!doomed_.empty() && !removing_fails_)) return;
+    if (!wake_.WaitUntil(mu_, stop, deadline)) return;
+  }
+}
+
+void Keeper::Refill() {
+  size_t count = 0;
+  {
+    MutexLock lock(mu_);
+    count = std::min(Wanted(), kBatch);
+  }
+  if (count == 0) return;
+  const auto first = host_.ReserveIds(static_cast<unsigned>(count));
   if (!first) return;  // whoever needs an id gets the error
   for (ItemId id = *first; id < *first + count; ++id) {
     if (auto made = MakeBackingFile(id); !made) return Log::Warning("{}", made.error().text);
@@ -98,30 +134,59 @@ void Keeper::Refill(unsigned count) {
   }
 }
 
-void Keeper::Run(const std::stop_token& stop) {
-  SteadyTime next_tick = std::chrono::steady_clock::now() + kTick;
-  while (!stop.stop_requested()) {
-    unsigned refill = 0;
-    std::vector<ItemId> remove;
-    {
-      MutexLock lock(mu_);
-      const bool busy = ahead_.size() < target_ || !to_remove_.empty();
-      if (!busy) wake_.WaitUntil(mu_, stop, next_tick);
-      if (ahead_.size() < target_) refill = std::min<unsigned>(kBatch, target_);
-      remove = std::exchange(to_remove_, {});
-    }
-    if (refill > 0 && !stop.stop_requested()) Refill(refill);
-    RemoveAll(std::move(remove));
-    if (std::chrono::steady_clock::now() < next_tick) continue;
-    next_tick = std::chrono::steady_clock::now() + kTick;
-    tick_();
+void Keeper::RemoveDoomed() {
+  std::vector<Doomed> doomed;
+  {
     MutexLock lock(mu_);
-    if (std::exchange(taken_, false)) continue;
-    // Nobody creates files any more: an idle staging directory is an empty one.
-    target_ = 0;
-    to_remove_.insert(to_remove_.end(), ahead_.begin(), ahead_.end());
-    ahead_.clear();
+    doomed.swap(doomed_);
   }
+  if (doomed.empty()) return;
+  if (auto durable = host_.Barrier(); !durable) {
+    Log::Error("{}", durable.error().text);
+    MutexLock lock(mu_);
+    doomed_.insert(doomed_.begin(), doomed.begin(), doomed.end());
+    removing_fails_ = true;
+    return;
+  }
+  for (const Doomed& one : doomed) {
+    if (!UseAgain(one)) {
+      if (auto gone = disk::Remove(layout_.StagedFile(one.id)); !gone) {
+        Log::Error("{}", gone.error().text);
+      }
+    }
+    MutexLock lock(mu_);
+    bytes_to_remove_ -= one.disk_bytes;
+  }
+}
+
+// Only a file that nobody has open: an old descriptor must not show another file's bytes.
+bool Keeper::UseAgain(const Doomed& doomed) {
+  {
+    MutexLock lock(mu_);
+    if (!doomed.reusable || doomed.disk_bytes > kUseAgainBytes || Wanted() == 0) return false;
+  }
+  const std::string path = layout_.StagedFile(doomed.id);
+  const auto fd = disk::Open(path, O_RDONLY);
+  if (!fd || IsOpenElsewhere(fd->get())) return false;
+  const auto id = host_.ReserveIds(1);
+  if (!id) return false;
+  if (::truncate(path.c_str(), 0) < 0) return false;
+  const std::string new_path = layout_.StagedFile(*id);
+  if (!disk::Rename(path, new_path)) {
+    if (!MakeDirOf(*id) || !disk::Rename(path, new_path)) return false;
+  }
+  dirty_.Add(*id);
+  MutexLock lock(mu_);
+  ahead_.push_back(*id);
+  return true;
+}
+
+// Nobody creates files any more: an idle staging directory is an empty one.
+void Keeper::Rest() {
+  MutexLock lock(mu_);
+  target_ = 0;
+  for (const ItemId id : ahead_) doomed_.push_back({id, 0, false});
+  ahead_.clear();
 }
 
 }  // namespace outboxfs::cache

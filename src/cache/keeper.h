@@ -1,10 +1,13 @@
 // The thread for what nobody should wait for: empty backing files made ahead of their use, the
-// removal of large ones, and a tick for upkeep. Thread-safe.
+// removal of those that are done with, and a tick for upkeep. Thread-safe.
+//
+// Small backing files are emptied and used again instead of being removed and made: a file system
+// slows down very much where thousands of files come and go each second (ext4 does not give an
+// inode out again for five seconds, and looks at each of them).
 #pragma once
 
 #include <deque>
 #include <functional>
-#include <string>
 #include <thread>
 #include <vector>
 
@@ -15,14 +18,32 @@
 
 namespace outboxfs::cache {
 
+// What the keeper needs of its owner. Called from its thread (ReserveIds from others too), without
+// a lock of the keeper.
+class KeeperHost {
+ public:
+  virtual ~KeeperHost() = default;
+  // The first of `count` ids that are given out to nobody else.
+  virtual Result<ItemId> ReserveIds(unsigned count) = 0;
+  // Every journal commit so far is durable.
+  virtual Status Barrier() = 0;
+  // About every two seconds.
+  virtual void Tick() = 0;
+};
+
 class Keeper {
  public:
-  // The first of `count` ids that are given out to nobody else. Called without a lock of ours.
-  using ReserveIds = std::function<Result<ItemId>(unsigned count)>;
+  // A backing file that is done with.
+  struct Doomed {
+    ItemId id = 0;
+    uint64_t disk_bytes = 0;
+    bool reusable = false;  // nobody can be about to open it
+  };
 
-  // `layout` and `dirty` must outlive the Keeper. `tick` runs about every two seconds.
-  Keeper(const Layout& layout, DirtyDirs& dirty, ReserveIds reserve, std::function<void()> tick);
-  ~Keeper();
+  // All must outlive the Keeper.
+  Keeper(const Layout& layout, DirtyDirs& dirty, KeeperHost& host)
+      : layout_(layout), dirty_(dirty), host_(host) {}
+  ~Keeper() { Stop(); }
   void Start();
   // Joins the thread, finishes the removals and removes the unused backing files.
   void Stop();
@@ -31,26 +52,37 @@ class Keeper {
   Result<ItemId> TakeBackingFile() ABSL_LOCKS_EXCLUDED(mu_);
   // For an id from TakeBackingFile that was not used after all.
   void GiveBack(ItemId id) ABSL_LOCKS_EXCLUDED(mu_);
-  // Removes the backing file of `id` soon.
-  void RemoveLater(ItemId id) ABSL_LOCKS_EXCLUDED(mu_);
+  // Removes backing files whose rows are deleted, as soon as that deletion is durable: a row must
+  // not come back after a power cut and miss its bytes.
+  void RemoveSoon(const std::vector<Doomed>& doomed) ABSL_LOCKS_EXCLUDED(mu_);
+  // Disk space of what is still to be removed.
+  uint64_t bytes_to_remove() const ABSL_LOCKS_EXCLUDED(mu_);
 
  private:
   void Run(const std::stop_token& stop);
-  void Refill(unsigned count);
-  void RemoveAll(std::vector<ItemId> ids);
+  void WaitForWork(const std::stop_token& stop, SteadyTime deadline) ABSL_LOCKS_EXCLUDED(mu_);
+  void Refill() ABSL_LOCKS_EXCLUDED(mu_);
+  void RemoveDoomed() ABSL_LOCKS_EXCLUDED(mu_);
+  bool UseAgain(const Doomed& doomed) ABSL_LOCKS_EXCLUDED(mu_);
+  void Rest() ABSL_LOCKS_EXCLUDED(mu_);
   Status MakeBackingFile(ItemId id);
+  Status MakeDirOf(ItemId id);
+  size_t Wanted() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) {
+    return ahead_.size() < target_ ? target_ - ahead_.size() : 0;
+  }
 
   const Layout& layout_;
   DirtyDirs& dirty_;
-  const ReserveIds reserve_;
-  const std::function<void()> tick_;
+  KeeperHost& host_;
 
-  Mutex mu_;
+  mutable Mutex mu_;
   CondVar wake_;
   std::deque<ItemId> ahead_ ABSL_GUARDED_BY(mu_);
-  unsigned target_ ABSL_GUARDED_BY(mu_) = 0;  // how many to keep ahead; 0 while nobody creates
-  bool taken_ ABSL_GUARDED_BY(mu_) = false;   // since the last tick
-  std::vector<ItemId> to_remove_ ABSL_GUARDED_BY(mu_);
+  size_t target_ ABSL_GUARDED_BY(mu_) = 0;   // how many to keep ahead; 0 while nobody creates
+  bool taken_ ABSL_GUARDED_BY(mu_) = false;  // since the last tick
+  bool removing_fails_ ABSL_GUARDED_BY(mu_) = false;  // wait for the tick before the next attempt
+  std::vector<Doomed> doomed_ ABSL_GUARDED_BY(mu_);
+  uint64_t bytes_to_remove_ ABSL_GUARDED_BY(mu_) = 0;
   std::jthread thread_;
 };
 

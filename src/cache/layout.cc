@@ -26,10 +26,7 @@ std::optional<ItemId> Layout::ParseStaged(unsigned index, std::string_view name)
 
 Status Layout::MakeDirectories() const {
   if (auto made = disk::MakeDirs(LostFound()); !made) return made;
-  for (unsigned index = 0; index < kStagedDirs; ++index) {
-    if (auto made = disk::MakeDirs(StagedDir(index)); !made) return made;
-  }
-  if (auto synced = disk::SyncDir(Staged()); !synced) return synced;
+  if (auto made = disk::MakeDirs(Staged()); !made) return made;
   return disk::SyncDir(directory_);
 }
 

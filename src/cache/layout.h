@@ -35,6 +35,7 @@ class Layout {
   // The id of the file `name` in staged directory `index`; nullopt: not a name that we made.
   static std::optional<ItemId> ParseStaged(unsigned index, std::string_view name);
 
+  // All but the 256 staged directories, which are made when they are needed.
   Status MakeDirectories() const;
 
  private:

@@ -38,6 +38,7 @@ std::string NewDeviceId() {
 Status ScanDir(const Layout& layout, unsigned index, std::vector<ItemId>& ids) {
   const std::string path = layout.StagedDir(index);
   const std::unique_ptr<DIR, int (*)(DIR*)> dir(::opendir(path.c_str()), ::closedir);
+  if (!dir && errno == ENOENT) return {};  // made when it is needed
   if (!dir) return FailErrno(errno, "opendir " + path);
   while (const dirent* entry = ::readdir(dir.get())) {  // NOLINT(concurrency-mt-unsafe): own DIR
     if (const auto id = Layout::ParseStaged(index, entry->d_name)) ids.push_back(*id);
@@ -123,9 +124,7 @@ StoreImpl::StoreImpl(const StoreOptions& options, const Clock& clock)
       clock_(clock),
       dirty_dirs_(layout_),
       sealer_(*this),
-      keeper_(
-          layout_, dirty_dirs_, [this](unsigned count) { return ReserveIds(count); },
-          [this] { Tick(); }) {}
+      keeper_(layout_, dirty_dirs_, *this) {}
 
 Result<std::unique_ptr<Store>> StoreImpl::Open(const StoreOptions& options, const Clock& clock) {
   std::unique_ptr<StoreImpl> store(new StoreImpl(options, clock));
@@ -199,7 +198,7 @@ Status StoreImpl::AdoptRows(Journal::Contents contents, std::vector<ItemId> on_d
   if (!boot) return Fail(boot.error());
   const bool same_boot = *boot && **boot == boot_id_;
   std::vector<ItemId> known;
-  std::vector<ItemId> bytes_to_go;
+  std::vector<Keeper::Doomed> doomed;
   std::vector<Row> kept;
   const auto done = journal_->Transact([&]() -> Status {
     for (Row& row : contents.rows) {
@@ -208,7 +207,9 @@ Status StoreImpl::AdoptRows(Journal::Contents contents, std::vector<ItemId> on_d
       const bool keep =
           row.kind == ItemKind::kDir || RecoverFile(row, layout_, has_bytes, same_boot);
       if (has_bytes) known.push_back(row.id);
-      if (has_bytes && (!keep || row.state == State::kRemoving)) bytes_to_go.push_back(row.id);
+      if (has_bytes && (!keep || row.state == State::kRemoving)) {
+        doomed.push_back({row.id, row.disk_bytes, true});
+      }
       if (!keep) {
         if (auto gone = ForgetClean(before); !gone) return gone;
         continue;
@@ -233,7 +234,7 @@ Status StoreImpl::AdoptRows(Journal::Contents contents, std::vector<ItemId> on_d
     names_[memory.path].ghost = std::make_unique<Ghost>(
         Ghost{Overlay::Kind::kUploaded, std::move(memory), SteadyTime::min()});
   }
-  for (const ItemId id : bytes_to_go) keeper_.RemoveLater(id);
+  keeper_.RemoveSoon(doomed);
   std::sort(known.begin(), known.end());
   std::vector<ItemId> unknown;
   std::set_difference(on_disk.begin(), on_disk.end(), known.begin(), known.end(),

@@ -115,6 +115,7 @@ std::vector<Item> StoreImpl::All() const {
 StoreTotals StoreImpl::Totals() const {
   MutexLock lock(mu_);
   StoreTotals totals = totals_;
+  totals.bytes_staged += keeper_.bytes_to_remove();
   // Files that are being written grow without a word to us.
   for (const ItemId id : writing_) {
     const Record* record = Find(id);

@@ -55,7 +55,7 @@ struct Name {
 // Sorted, so that a directory's names and a whole tree are ranges (paths.h).
 using Names = std::map<std::string, Name>;
 
-class StoreImpl final : public Store, private SealHost {
+class StoreImpl final : public Store, private SealHost, private KeeperHost {
  public:
   static Result<std::unique_ptr<Store>> Open(const StoreOptions& options, const Clock& clock);
   ~StoreImpl() override;
@@ -145,7 +145,11 @@ class StoreImpl final : public Store, private SealHost {
   bool EvictableLocked(const Record& record) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   Status EvictLocked(Record& record) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   void SealAgainLocked(Record& record) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
-  void Tick() ABSL_LOCKS_EXCLUDED(mu_);
+
+  // ---- KeeperHost
+  Result<ItemId> ReserveIds(unsigned count) override ABSL_LOCKS_EXCLUDED(mu_);
+  Status Barrier() override { return barrier_ ? barrier_->Sync() : Status{}; }
+  void Tick() override ABSL_LOCKS_EXCLUDED(mu_);
 
   // ---- tables
   Record* Find(ItemId id) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
@@ -165,7 +169,6 @@ class StoreImpl final : public Store, private SealHost {
   static Overlay ToOverlay(const Name& name);
 
   // ---- store_write.cc
-  Result<ItemId> ReserveIds(unsigned count) ABSL_LOCKS_EXCLUDED(mu_);
   Result<ItemId> ReserveIdsLocked(unsigned count) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   Result<Item> AddNew(Row row, bool keep_behind) ABSL_LOCKS_EXCLUDED(mu_);
   Status RestoreLocked(Record& record) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
@@ -175,13 +178,14 @@ class StoreImpl final : public Store, private SealHost {
 
   // ---- store_names.cc
   Status JournalRemoval(const Record& record) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
-  void ApplyRemoval(Record& record) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  // Adds the backing file, if there is one, to `doomed`.
+  void ApplyRemoval(Record& record, std::vector<Keeper::Doomed>& doomed)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   Status JournalRename(const std::vector<std::pair<Record*, Row>>& moved, const std::string& from,
                        const std::string& to, bool gone) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   void ApplyRename(std::vector<std::pair<Record*, Row>> moved, const std::string& from,
                    const std::string& to, bool gone) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   bool HasItemsBeneath(const std::string& path) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
-  void RemoveBytes(ItemId id, uint64_t disk_bytes) ABSL_LOCKS_EXCLUDED(mu_);
 
   // ---- store_upload.cc
   Result<Record*> FindSealed(ItemId id, Generation generation) const

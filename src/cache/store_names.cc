@@ -5,13 +5,10 @@
 
 #include "cache/paths.h"
 #include "cache/store_impl.h"
-#include "common/disk.h"
 #include "common/log.h"
 
 namespace outboxfs::cache {
 namespace {
-
-constexpr uint64_t kSlowToRemove = 64 * 1024 * 1024;  // bytes on disk
 
 // What becomes of a removed item that the remote may know of.
 Row Removing(const Row& row) {
@@ -31,8 +28,11 @@ Status StoreImpl::JournalRemoval(const Record& record) {
   return journal_->Save(Removing(record.row));
 }
 
-void StoreImpl::ApplyRemoval(Record& record) {
+void StoreImpl::ApplyRemoval(Record& record, std::vector<Keeper::Doomed>& doomed) {
   ++record.epoch;
+  if (record.row.kind == ItemKind::kFile) {
+    doomed.push_back({record.row.id, record.row.disk_bytes, record.pins == 0});
+  }
   Detach(record);
   if (record.row.upload_generation != 0) {
     Apply(record, Removing(record.row));
@@ -43,12 +43,6 @@ void StoreImpl::ApplyRemoval(Record& record) {
   } else {
     Erase(record);
   }
-}
-
-// The name of the bytes goes at once: open descriptors keep what they need.
-void StoreImpl::RemoveBytes(ItemId id, uint64_t disk_bytes) {
-  if (disk_bytes > kSlowToRemove) return keeper_.RemoveLater(id);
-  if (auto gone = disk::Remove(layout_.StagedFile(id)); !gone) Log::Error("{}", gone.error().text);
 }
 
 bool StoreImpl::HasItemsBeneath(const std::string& path) const {
@@ -62,8 +56,7 @@ bool StoreImpl::HasItemsBeneath(const std::string& path) const {
 
 Status StoreImpl::Remove(const std::string& path, bool remote_exists) {
   if (!IsNormalPath(path) || path == "/") return Fail(EINVAL, "path " + path);
-  ItemId bytes_of = 0;
-  uint64_t disk_bytes = 0;
+  std::vector<Keeper::Doomed> doomed;
   {
     MutexLock lock(mu_);
     if (HasItemsBeneath(path)) return Fail(ENOTEMPTY, path);
@@ -78,18 +71,14 @@ Status StoreImpl::Remove(const std::string& path, bool remote_exists) {
       return journal_->PutGone(path);
     });
     if (!done) return done;
-    if (record != nullptr) {
-      if (record->row.kind == ItemKind::kFile) bytes_of = record->row.id;
-      disk_bytes = record->row.disk_bytes;
-      ApplyRemoval(*record);
-    }
+    if (record != nullptr) ApplyRemoval(*record, doomed);
     if (!keep_behind) {
       DropGhostsBeneath(path);
       DropGhost(path);
       if (remote_exists) SetGhost(path, Overlay::Kind::kGone, {});
     }
   }
-  if (bytes_of != 0) RemoveBytes(bytes_of, disk_bytes);
+  keeper_.RemoveSoon(doomed);
   return {};
 }
 
@@ -102,8 +91,7 @@ Status StoreImpl::Rename(const std::string& from, const std::string& to,
   }
   if (from == to) return {};
   if (to.starts_with(BeneathBegin(from))) return Fail(EINVAL, to + " is beneath " + from);
-  ItemId bytes_of = 0;
-  uint64_t disk_bytes = 0;
+  std::vector<Keeper::Doomed> doomed;
   {
     MutexLock lock(mu_);
     if (HasItemsBeneath(to)) return Fail(ENOTEMPTY, to);
@@ -129,14 +117,10 @@ Status StoreImpl::Rename(const std::string& from, const std::string& to,
       return JournalRename(moved, from, to, remote_exists_at_from);
     });
     if (!done) return done;
-    if (target != nullptr) {
-      if (target->row.kind == ItemKind::kFile) bytes_of = target->row.id;
-      disk_bytes = target->row.disk_bytes;
-      ApplyRemoval(*target);
-    }
+    if (target != nullptr) ApplyRemoval(*target, doomed);
     ApplyRename(std::move(moved), from, to, remote_exists_at_from);
   }
-  if (bytes_of != 0) RemoveBytes(bytes_of, disk_bytes);
+  keeper_.RemoveSoon(doomed);
   return {};
 }
 

@@ -197,7 +197,7 @@ void StoreImpl::TryEvict(ItemId id) {
       return Log::Warning("evict: {}", gone.error().text);  // the next start tries again
     }
   }
-  RemoveBytes(id, disk_bytes);
+  keeper_.RemoveSoon({{id, disk_bytes, true}});
 }
 
 // ---- Upkeep -------------------------------------------------------------------------------

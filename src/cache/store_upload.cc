@@ -188,7 +188,7 @@ Status StoreImpl::MarkDone(ItemId id, Generation generation, const std::string& 
     has_bytes = has_bytes && (*record)->pins == 0;
     if (auto finished = FinishLocked(**record, identity); !finished) return finished;
   }
-  if (has_bytes) RemoveBytes(id, disk_bytes);
+  if (has_bytes) keeper_.RemoveSoon({{id, disk_bytes, true}});
   return {};
 }
 

@@ -20,4 +20,10 @@ Result<bool> HasForeignWriter(int fd) {
   return FailErrno(errno, "writer probe: F_SETLEASE");
 }
 
+bool IsOpenElsewhere(int fd) {
+  if (::fcntl(fd, F_SETSIG, SIGURG) < 0) return true;
+  if (::fcntl(fd, F_SETLEASE, F_WRLCK) < 0) return true;
+  return ::fcntl(fd, F_SETLEASE, F_UNLCK) < 0;
+}
+
 }  // namespace outboxfs::cache

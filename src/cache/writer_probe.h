@@ -12,4 +12,8 @@ namespace outboxfs::cache {
 // without leases nothing can be found out: false.
 Result<bool> HasForeignWriter(int fd);
 
+// True when anybody else, ourselves included, has the file behind `fd` (O_RDONLY) open in any way,
+// and also when it cannot be found out.
+bool IsOpenElsewhere(int fd);
+
 }  // namespace outboxfs::cache

@@ -149,6 +149,11 @@ class StoreTest : public ::testing::Test {
     return count;
   }
 
+  // Evicted bytes go soon, by another thread.
+  bool AwaitNoBytes() {
+    return Await([&] { return StagedFiles() == 0 && store_->Totals().bytes_staged == 0; });
+  }
+
   std::string BackingPath(ItemId id) const {
     char path[64];
     snprintf(path, sizeof(path), "/cache/staged/%02x/%016llx",

@@ -49,7 +49,7 @@ TEST_F(StoreTest, AVerifiedFileIsEvictedAndStaysVisibleUntilListed) {
   EXPECT_ERROR(EAGAIN, store_->MarkDone(item.id, 1, "/other", {7, 0, "id", {}}));
   ASSERT_OK(store_->MarkDone(item.id, 1, "/f", {7, 5, "id", {}}));
 
-  EXPECT_EQ(0u, StagedFiles());
+  EXPECT_TRUE(AwaitNoBytes());
   EXPECT_FALSE(store_->Get(item.id));
   EXPECT_EQ(Overlay::Kind::kUploaded, store_->Lookup("/f").kind);
   EXPECT_EQ(item.ino, store_->Lookup("/f").memory.ino);
@@ -80,7 +80,7 @@ TEST_F(StoreTest, AVerifiedFileThatIsReadKeepsItsBytesUntilThePinGoes) {
   ASSERT_OK(store_->SetAttr(item.id, attr));
   pin->Reset();
   EXPECT_FALSE(store_->Get(item.id));
-  EXPECT_EQ(0u, StagedFiles());
+  EXPECT_TRUE(AwaitNoBytes());
   EXPECT_EQ(Overlay::Kind::kUploaded, store_->Lookup("/f").kind);
   EXPECT_EQ(attr, store_->Lookup("/f").memory.attr);
   EXPECT_EQ(attr, store_->Recall("/f")->attr);
@@ -105,7 +105,7 @@ TEST_F(StoreTest, TheSameBytesWrittenOverACleanFileAreNoNewGeneration) {
   EXPECT_TRUE(AwaitState(item.id, State::kClean));
   pin->Reset();
   EXPECT_TRUE(Await([&] { return !store_->Get(item.id); }));
-  EXPECT_EQ(0u, StagedFiles());
+  EXPECT_TRUE(AwaitNoBytes());
 }
 
 TEST_F(StoreTest, TheSameBytesWrittenAgainKeepTheSealAndItsUpload) {
@@ -195,7 +195,7 @@ TEST_F(StoreTest, AHydratedFileIsSeenWhenItIsCompleteAndGoesWhenItIsNotChanged) 
   pin->Reset();
   ASSERT_OK(store_->EndWrite(item->id, false));
   EXPECT_FALSE(store_->Get(item->id));
-  EXPECT_EQ(0u, StagedFiles());
+  EXPECT_TRUE(AwaitNoBytes());
   EXPECT_EQ("rid", store_->Recall("/r")->identity.id);
 }
 
