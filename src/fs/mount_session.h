@@ -19,25 +19,25 @@
 namespace outboxfs::fs {
 
 struct MountOptions {
-  std::string mountpoint;            // absolute
-  std::string remote_folder = "/";   // full server path that the root stands for
-  std::string source = "outboxfs";   // first column of mount(8)
-  uid_t uid = 0;                     // owner of entries that the cache knows no owner of
+  std::string mountpoint;           // absolute
+  std::string remote_folder = "/";  // full server path that the root stands for
+  std::string source = "outboxfs";  // first column of mount(8)
+  uid_t uid = 0;                    // owner of entries that the cache knows no owner of
   gid_t gid = 0;
-  mode_t dir_mode = 0755;            // of such entries, umask already applied
+  mode_t dir_mode = 0755;  // of such entries, umask already applied
   mode_t file_mode = 0644;
   bool allow_other = false;
   bool read_only = false;
-  bool passthrough = true;           // when the kernel and the privileges allow it
-  int workers = 10;                  // FUSE threads; workers - 2 may wait for anything remote
+  bool passthrough = true;  // when the kernel and the privileges allow it
+  int workers = 10;         // FUSE threads; workers - 2 may wait for anything remote
   std::chrono::nanoseconds attr_timeout = std::chrono::seconds(1);
   std::vector<std::string> fuse_options;  // further "-o" words for libfuse
 };
 
 // For status.
 struct MountStatus {
-  bool passthrough = false;          // in use
-  std::string passthrough_reason;    // why not
+  bool passthrough = false;        // in use
+  std::string passthrough_reason;  // why not
   uint64_t nodes = 0;
   uint64_t open_handles = 0;
   uint64_t slow_lane_in_use = 0;
@@ -46,15 +46,12 @@ struct MountStatus {
 
 class MountSession {
  public:
-  // Mounts. EBUSY, ENOENT, ENOTDIR, EACCES, ENOTEMPTY with one clear line each. A mount left dead by
-  // a crash ("transport endpoint is not connected") is unmounted first. All references must outlive
-  // the session.
-  static Result<std::unique_ptr<MountSession>> Mount(const MountOptions& options,
-                                                     cache::Store& store,
-                                                     remote::NamespaceApi& names,
-                                                     remote::DirCache& dirs,
-                                                     remote::Downloader& downloads,
-                                                     const Clock& clock);
+  // Mounts. EBUSY, ENOENT, ENOTDIR, EACCES, ENOTEMPTY with one clear line each. A mount left dead
+  // by a crash ("transport endpoint is not connected") is unmounted first. All references must
+  // outlive the session.
+  static Result<std::unique_ptr<MountSession>> Mount(
+      const MountOptions& options, cache::Store& store, remote::NamespaceApi& names,
+      remote::DirCache& dirs, remote::Downloader& downloads, const Clock& clock);
   virtual ~MountSession() = default;
 
   // Serves until RequestExit, an external unmount, or a fatal error; then the mount is gone and all

@@ -1,0 +1,56 @@
+// What a name stands for, put together from the overlay, the remote listing and the attribute
+// memory: staged wins, and what the remote cannot keep comes from the memory (DESIGN P3). Pure.
+#pragma once
+
+#include <sys/stat.h>
+#include <sys/types.h>
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "cache/item.h"
+#include "cache/store.h"
+#include "remote/dir_cache.h"
+#include "remote/namespace_api.h"
+
+namespace outboxfs::fs {
+
+// Owner and modes of entries for which nobody knows better.
+struct Defaults {
+  uid_t uid = 0;
+  gid_t gid = 0;
+  mode_t dir_mode = 0755;
+  mode_t file_mode = 0644;
+};
+
+struct Facts {
+  cache::ItemKind kind = cache::ItemKind::kFile;
+  cache::Ino ino = 0;  // 0: purely remote, has none yet
+  cache::Attr attr;
+  uint64_t size = 0;  // bytes
+  bool is_dir() const { return kind == cache::ItemKind::kDir; }
+};
+
+cache::Identity IdentityOf(const remote::Entry& entry);
+
+// nullopt: there is no such name. `entry` and `memory` may be null; `memory` is what Recall knows
+// of the path.
+std::optional<Facts> FactsOf(const Defaults& defaults, const cache::Overlay& overlay,
+                             const remote::Entry* entry, const cache::Memory* memory);
+
+// One name of a directory and the version that the remote shows under it.
+struct NamedFacts {
+  std::string name;
+  Facts facts;
+  std::optional<remote::Entry> entry;
+};
+// The union of a listing (null: none) and the overlay, sorted by name; hidden names are left out,
+// and of several remote entries with one name the first counts.
+std::vector<NamedFacts> MergeDirectory(const Defaults& defaults, const remote::Listing* listing,
+                                       const std::vector<cache::OverlayEntry>& overlays,
+                                       const std::vector<cache::Memory>& memories);
+
+struct stat ToStat(const Facts& facts);
+
+}  // namespace outboxfs::fs

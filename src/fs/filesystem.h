@@ -1,0 +1,352 @@
+// The operations of the mount in plain types: no libfuse here, so that tests call them directly.
+// fuse_ops.cc copies the kernel's arguments, calls one of these, and replies.
+//
+// Thread-safe. Lock order: names_mu_ (shared; exclusive for what changes or removes names) -> a
+// node's mu -> the cache. None is held over a remote call, a reply or a notification. Operations
+// that may wait for anything remote enter the slow lane first; the others never wait for more than
+// a lock or the local disk.
+#pragma once
+
+#include <sys/stat.h>
+#include <sys/statvfs.h>
+
+#include <atomic>
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <span>
+#include <stop_token>
+#include <string>
+#include <vector>
+
+#include "cache/store.h"
+#include "common/clock.h"
+#include "common/permits.h"
+#include "common/result.h"
+#include "fs/call.h"
+#include "fs/facts.h"
+#include "fs/handle_table.h"
+#include "fs/mount_session.h"
+#include "fs/node_table.h"
+#include "fs/notifier.h"
+#include "fs/passthrough.h"
+#include "fs/remote_reader.h"
+#include "fs/slow_lane.h"
+#include "remote/dir_cache.h"
+#include "remote/namespace_api.h"
+#include "remote/remote.h"
+
+namespace outboxfs::fs {
+
+constexpr cache::Ino kRootIno = 1;
+
+// What the kernel may keep, and for how long (seconds). ino 0: there is no such name, and that may
+// be kept too.
+struct EntryReply {
+  cache::Ino ino = 0;
+  struct stat st = {};
+  double attr_timeout = 0;
+  double entry_timeout = 0;
+};
+struct AttrReply {
+  struct stat st = {};
+  double timeout = 0;
+};
+
+struct Opened {
+  uint64_t handle = 0;
+  int backing_id = 0;       // > 0: passthrough
+  bool keep_cache = false;  // the kernel's pages still show this version
+  bool direct_io = false;
+};
+struct Created {
+  EntryReply entry;
+  Opened opened;
+};
+
+// A part of a file: in `bytes`, or (fd >= 0) `size` bytes at `offset` of a descriptor that `keep`
+// holds open; fewer at the end of the file.
+struct ReadReply {
+  std::vector<std::byte> bytes;
+  int fd = -1;
+  uint64_t offset = 0;
+  size_t size = 0;
+  std::shared_ptr<const void> keep;
+};
+
+struct AttrChange {
+  std::optional<uint64_t> size;
+  std::optional<mode_t> mode;
+  std::optional<uid_t> uid;
+  std::optional<gid_t> gid;
+  std::optional<int64_t> atime_ns;
+  std::optional<int64_t> mtime_ns;
+};
+
+struct DirOpened {
+  uint64_t handle = 0;
+  bool keep_cache = false;
+};
+// One entry of a directory. `offset` is where reading goes on after it.
+struct DirEntry {
+  std::string name;
+  EntryReply entry;
+  uint64_t offset = 0;
+};
+// Takes an entry into the reply; false when it does not fit any more.
+using DirSink = std::function<bool(const DirEntry&)>;
+
+// What the operations are built upon. All must outlive the Filesystem.
+struct Rooms {
+  cache::Store& store;
+  remote::NamespaceApi& names;
+  remote::DirCache& dirs;
+  remote::Downloader& downloads;
+  const Clock& clock;
+};
+
+class Filesystem {
+ public:
+  Filesystem(const MountOptions& options, const Rooms& rooms, Passthrough& passthrough,
+             Notifier& notifier);
+  ~Filesystem();
+
+  // ---- lookup.cc, readdir.cc ----
+  // An unknown name is success with ino 0 while that is known for sure, else ENOENT.
+  Result<EntryReply> Lookup(Call& call, cache::Ino parent, const std::string& name);
+  void Forget(cache::Ino ino, uint64_t lookups);
+  Result<AttrReply> GetAttr(Call& call, cache::Ino ino);
+  Result<DirOpened> OpenDir(Call& call, cache::Ino ino);
+  // From `offset` on, until the sink is full. With `plus` each entry counts as looked up, unless
+  // the sink refused it.
+  Status ReadDir(Call& call, uint64_t handle, uint64_t offset, bool plus, const DirSink& sink);
+  void ReleaseDir(uint64_t handle);
+  Status SyncDir(Call& call);
+  Result<struct statvfs> StatFs(Call& call);
+
+  // ---- open.cc ----
+  Result<Opened> Open(Call& call, cache::Ino ino, int flags);
+  Result<Created> Create(Call& call, cache::Ino parent, const std::string& name, mode_t mode,
+                         int flags);
+  Status Flush(uint64_t handle);
+  void Release(uint64_t handle);
+
+  // ---- io.cc ----
+  Result<ReadReply> Read(Call& call, uint64_t handle, size_t size, uint64_t offset);
+  Status Write(uint64_t handle, std::span<const std::byte> data, uint64_t offset);
+  Status Sync(Call& call, uint64_t handle);
+  Status Allocate(Call& call, uint64_t handle, int mode, const ByteRange& range);
+  Result<uint64_t> Seek(uint64_t handle, uint64_t offset, int whence);
+
+  // ---- attr.cc ----
+  Result<AttrReply> SetAttr(Call& call, cache::Ino ino, const AttrChange& change);
+  // user.outboxfs.state and .error, read-only. ENODATA for every other name.
+  Result<std::string> GetXattr(cache::Ino ino, const std::string& name);
+
+  // ---- make.cc, remove.cc, rename.cc ----
+  Result<EntryReply> MakeDir(Call& call, cache::Ino parent, const std::string& name, mode_t mode);
+  // A regular file, as Create without opening it.
+  Result<EntryReply> MakeFile(Call& call, cache::Ino parent, const std::string& name, mode_t mode);
+  Status Unlink(Call& call, cache::Ino parent, const std::string& name);
+  Status RemoveDir(Call& call, cache::Ino parent, const std::string& name);
+  // `flags` as renameat2(2); only RENAME_NOREPLACE is possible (else EINVAL).
+  Status Rename(Call& call, cache::Ino from_dir, const std::string& from, cache::Ino to_dir,
+                const std::string& to, unsigned flags);
+
+  // ---- session.cc ----
+  // From now on nothing new is opened for writing, made or removed (EROFS).
+  void RefuseWriters() { refuse_writers_.store(true); }
+  // Ends every wait of every operation, now and later. Returns at once.
+  void StopWaits() { exit_.request_stop(); }
+  // After the last operation: every open file as if its handles were released.
+  void CloseAll();
+  // A change at a server path (empty: anywhere): tells the notifier what to expire.
+  void RemoteChanged(const std::string& server_path);
+  void FillStatus(MountStatus& status) const;
+
+ private:
+  struct Handle {
+    Handle(NodePtr of_node, bool for_writing, remote::Downloader& downloads, Permits& memory)
+        : node(std::move(of_node)), writable(for_writing), reader(downloads, memory) {}
+    const NodePtr node;
+    const bool writable;
+    uint64_t remote_size = 0;  // bytes, when it was opened; constant afterwards
+    RemoteReader reader;
+  };
+  struct DirHandle {
+    NodePtr dir;
+    Mutex mu;
+    // One reading of the directory from its start: offsets stay true while it is read.
+    bool filled ABSL_GUARDED_BY(mu) = false;
+    std::vector<NamedFacts> entries ABSL_GUARDED_BY(mu);
+    remote::ListingPtr listing ABSL_GUARDED_BY(mu);       // what they were made of
+    uint64_t attr_changes ABSL_GUARDED_BY(mu) = 0;        // as the Filesystem's, at that time
+    std::optional<Error> incomplete ABSL_GUARDED_BY(mu);  // reported after the last entry
+  };
+
+  // What the remote shows of a directory.
+  struct RemoteView {
+    std::string path;            // mount path of the directory
+    remote::ListingPtr listing;  // null: the directory is not there (yet), or nothing is known
+    bool certain = false;        // the listing is fresh, or certainly none is there
+    std::optional<Error> error;  // why it is not certain
+  };
+  // What a name in it stands for.
+  struct Found {
+    std::string path;
+    cache::Overlay overlay;
+    std::optional<remote::Entry> entry;  // the remote's, also beneath a staged item or a gone row
+    std::optional<Facts> facts;          // nullopt: no such name
+    bool certain = false;
+
+    bool is_item() const { return overlay.kind == cache::Overlay::Kind::kItem; }
+    // There is something at this path on the server (as far as we know).
+    bool on_server() const {
+      return overlay.kind == cache::Overlay::Kind::kUploaded ||
+             (entry.has_value() && overlay.kind != cache::Overlay::Kind::kGone);
+    }
+  };
+
+  struct Known {
+    std::string path;
+    cache::Overlay overlay;  // kUploaded also when only the attribute memory knows the name
+    Facts facts;
+    cache::Identity identity;  // of the remote version; empty for an item
+  };
+
+  // ---- lookup.cc ----
+  SlowLane Lane(Call& call) { return SlowLane(slow_lane_, exit_.get_token(), call); }
+  Result<NodePtr> NodeOf(cache::Ino ino) const;
+  Result<NodePtr> DirOf(cache::Ino ino) const;
+  Result<std::string> PathOf(const NodePtr& node) const;
+  std::string ServerPathOf(const std::string& path) const;
+  // May ask the server. ENOENT when the directory is unlinked.
+  Result<RemoteView> ViewOf(const NodePtr& dir, SlowLane& lane);
+  Result<RemoteView> AskServer(const NodePtr& dir, const std::string& path, SlowLane& lane);
+  RemoteView Offline(const NodePtr& dir, const std::string& path, const Error& error);
+  // A listing is seen for the first time: reconciles the overlay, expires what it contradicts.
+  void Adopt(const NodePtr& dir, const std::string& path, const remote::ListingPtr& listing);
+  void ExpireChanges(const NodePtr& dir, const remote::Listing& before,
+                     const remote::Listing& after);
+  // Memory only.
+  Found Decide(const RemoteView& view, const std::string& name) const;
+  Result<Found> Find(const NodePtr& dir, const std::string& name, SlowLane& lane);
+  // As Find, but asks the server only when the overlay does not know the name.
+  Result<Found> FindAny(const NodePtr& dir, const std::string& name, SlowLane& lane);
+  // What is known without asking the server; `entry` is the remote's as last seen.
+  Result<Known> Recollect(const std::string& path, std::optional<remote::Entry> entry) const;
+  Result<Facts> KnownFacts(const NodePtr& node) const;
+  Facts RootFacts() const;
+  // Gives the kernel the node (one lookup more).
+  EntryReply Enter(const NodePtr& dir, const std::string& name, const Facts& facts,
+                   const std::optional<remote::Entry>& entry);
+  EntryReply Reply(const NodePtr& node, const Facts& facts) const;
+  AttrReply Describe(const NodePtr& node, Facts facts) const;
+  static void DescribeOpen(const OpenFile& open, struct stat& st);
+  void Touch(const NodePtr& dir) const;
+  // The snapshot that one reading of a directory goes through.
+  Status FillDir(DirHandle& handle, SlowLane& lane);
+  std::optional<NamedFacts> Freshen(const std::string& dir, const NamedFacts& named,
+                                    const remote::Listing* newer, bool recall) const;
+  EntryReply EnterListed(const NodePtr& dir, const NamedFacts& named, bool plus);
+  // The kernel has read to the end: its cached listing is complete.
+  static void MarkShown(const DirHandle& handle) ABSL_EXCLUSIVE_LOCKS_REQUIRED(handle.mu);
+  remote::Space SpaceNow(SlowLane& lane) ABSL_LOCKS_EXCLUDED(space_mu_);
+
+  // ---- open.cc, hydrate.cc ----
+  Status CheckWritable() const;   // EROFS on a read-only mount
+  Status CheckNewWriter() const;  // ... or while draining
+  // Waits until nobody fetches the file.
+  Status WaitFetched(const NodePtr& node, SlowLane& lane);
+  // nullopt: the file was fetched (`fetched` keeps it) or is being fetched; try again.
+  Result<std::optional<Opened>> TryOpen(const NodePtr& node, int flags, SlowLane& lane,
+                                        uid_t caller, cache::Pin& fetched);
+  // Finds, or makes, what a file without an item is opened with. The item if it must be fetched.
+  Result<std::optional<cache::Item>> Resolve(Node& node, int flags)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(node.mu);
+  Result<std::optional<cache::Item>> Stage(Node& node, const Known& known, bool truncate)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(node.mu);
+  Result<Opened> OpenNow(const NodePtr& node, int flags, uid_t caller)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(node->mu);
+  // Fetches the whole remote file into its staged copy; then node->fetching is false.
+  Result<cache::Pin> Hydrate(const NodePtr& node, const cache::Item& item, SlowLane& lane);
+  Status FetchInto(const cache::Item& item, SlowLane& lane);
+  Status Attach(Node& node, cache::ItemId item) ABSL_EXCLUSIVE_LOCKS_REQUIRED(node.mu);
+  Status BeginWriting(OpenFile& open, bool truncate, uid_t caller);
+  static Status NoteBeginning(OpenFile& open);
+  static bool WasChanged(const OpenFile& open, const struct stat& st);
+  void EndWriting(OpenFile& open);
+  Opened AddHandle(const NodePtr& node, int flags) ABSL_EXCLUSIVE_LOCKS_REQUIRED(node->mu);
+  bool KeepCache(Node& node) ABSL_EXCLUSIVE_LOCKS_REQUIRED(node.mu);
+  void DropHandle(const NodePtr& node, bool writable);
+
+  // ---- attr.cc ----
+  Status Resize(Call& call, const NodePtr& node, uint64_t size);
+  Status ChangeAttr(const NodePtr& node, const AttrChange& change);
+  Status ChangeOpen(Node& node, const AttrChange& change) ABSL_EXCLUSIVE_LOCKS_REQUIRED(node.mu);
+
+  // ---- make.cc ----
+  Status CheckNew(const std::string& name) const;
+  cache::Attr NewAttr(const Call& call, const NodePtr& dir, mode_t mode, bool is_dir) const;
+  Result<std::string> PathIn(const NodePtr& dir, const std::string& name) const;
+  Result<Opened> OpenNew(const NodePtr& node, cache::ItemId item, int flags);
+  Result<EntryReply> MakeRemoteDir(SlowLane& lane, const NodePtr& dir, const std::string& name,
+                                   const cache::Attr& attr);
+
+  // ---- remove.cc ----
+  Result<Found> FindForChange(const NodePtr& dir, const std::string& name, SlowLane& lane);
+  // Nothing has changed at the path since it was looked at. REQUIRES: names_mu_.
+  bool StillTrue(const NodePtr& dir, const std::string& name, const Found& found) const;
+  Status RemoveChild(Call& call, cache::Ino parent, const std::string& name, bool is_dir);
+  // False: something changed meanwhile, look again.
+  Result<bool> RemoveFound(const NodePtr& dir, const std::string& name, const Found& found);
+  Status DeleteOnServer(const Found& found);
+  // The entry that a forced listing shows there, if any; an error when it cannot be had.
+  Result<std::optional<remote::Entry>> ListedOnServer(const std::string& server_path);
+  Status CheckEmpty(const Found& found);
+  // A removed name turns out to stand: shows it again.
+  void Unhide(const Found& found);
+
+  // ---- rename.cc ----
+  struct Renaming;
+  Status LookAtRename(Renaming& renaming, SlowLane& lane);
+  Status CheckRename(const Renaming& renaming, unsigned flags);
+  Result<bool> RenameLocally(const Renaming& renaming);
+  void UndoLocally(const Renaming& renaming);
+  Status RenameRemotely(const Renaming& renaming);
+  void AwaitRemoved(cache::ItemId item);
+  Status MakeRemoteParents(const std::string& path);
+  Status MoveOnServer(const std::string& from, const std::string& to);
+  Status ReplaceOnServer(const Renaming& renaming, const std::string& from, const std::string& to);
+  bool HasMoved(const Renaming& renaming);
+  void EditListings(const Renaming& renaming);
+
+  const MountOptions options_;
+  const Defaults defaults_;
+  const Rooms rooms_;
+  Passthrough& passthrough_;
+  Notifier& notifier_;
+  const int64_t started_ns_;
+  const bool exact_ctime_;  // the kernel's ctime tells any two changes apart (HARD-CASES 4)
+
+  std::atomic<bool> refuse_writers_{false};
+  std::atomic<bool> reached_{false};  // the server has answered a listing
+  std::atomic<SteadyTime> offline_until_{SteadyTime{}};
+  std::atomic<uint64_t> attr_changes_{0};  // of names without an item
+  std::stop_source exit_;
+  Permits slow_lane_;
+  Permits read_ahead_;
+  mutable SharedMutex names_mu_;  // mount path of every node and what the store has there
+  NodeTable nodes_;
+  HandleTable<Handle> handles_;
+  HandleTable<DirHandle> dir_handles_;
+
+  Mutex space_mu_;
+  remote::Space space_ ABSL_GUARDED_BY(space_mu_);  // total 0: not known
+  SteadyTime space_fresh_until_ ABSL_GUARDED_BY(space_mu_){};
+};
+
+}  // namespace outboxfs::fs

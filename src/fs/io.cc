@@ -1,0 +1,102 @@
+// Bytes: what does not go past us in passthrough mode.
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+
+#include "fs/filesystem.h"
+
+namespace outboxfs::fs {
+
+Result<ReadReply> Filesystem::Read(Call& call, uint64_t number, size_t size, uint64_t offset) {
+  const auto handle = handles_.Get(number);
+  if (!handle) return FailErrno(EBADF, "read");
+  ReadReply reply;
+  {
+    MutexLock lock(handle->node->mu);
+    const auto& pin = handle->node->open.read_pin;
+    if (pin) {
+      reply.fd = (*pin)->read_fd();
+      reply.offset = offset;
+      reply.size = size;
+      reply.keep = pin;
+      return reply;
+    }
+  }
+  if (offset >= handle->remote_size) return reply;
+  reply.bytes.resize(std::min<uint64_t>(size, handle->remote_size - offset));
+  if (handle->reader.TryRead(reply.bytes, offset)) return reply;
+  SlowLane lane = Lane(call);
+  const auto token = lane.Enter();
+  if (!token) return Fail(token.error());
+  const auto path = PathOf(handle->node);
+  if (!path) return Fail(EIO, "deleted on the server");
+  const auto status =
+      handle->reader.Read(ServerPathOf(*path), handle->remote_size, reply.bytes, offset, *token);
+  if (status) return reply;
+  Error error = lane.Explain(status.error());
+  if (error.code != EINTR) error.code = EIO;
+  return Fail(error.Prepend("read " + *path));
+}
+
+Status Filesystem::Write(uint64_t number, std::span<const std::byte> data, uint64_t offset) {
+  const auto handle = handles_.Get(number);
+  if (!handle || !handle->writable) return FailErrno(EBADF, "write");
+  std::shared_ptr<cache::Pin> pin;
+  {
+    MutexLock lock(handle->node->mu);
+    pin = handle->node->open.write_pin;
+    handle->node->open.dirty = true;
+  }
+  return (*pin)->Write(data, offset);
+}
+
+Status Filesystem::Sync(Call& call, uint64_t number) {
+  const auto handle = handles_.Get(number);
+  if (!handle) return FailErrno(EBADF, "fsync");
+  cache::ItemId item = 0;
+  {
+    MutexLock lock(handle->node->mu);
+    item = handle->node->open.item;
+  }
+  if (item == 0) return {};
+  SlowLane lane = Lane(call);
+  if (const auto token = lane.Enter(); !token) return Fail(token.error());
+  const auto status = rooms_.store.Sync(item);
+  if (!status && status.error().code == ENOENT) return {};  // deleted: nothing to keep
+  return status;
+}
+
+Status Filesystem::Allocate(Call& call, uint64_t number, int mode, const ByteRange& range) {
+  const auto handle = handles_.Get(number);
+  if (!handle || !handle->writable) return FailErrno(EBADF, "fallocate");
+  SlowLane lane = Lane(call);
+  if (const auto token = lane.Enter(); !token) return Fail(token.error());
+  std::shared_ptr<cache::Pin> pin;
+  {
+    MutexLock lock(handle->node->mu);
+    pin = handle->node->open.write_pin;
+    handle->node->open.dirty = true;
+  }
+  return (*pin)->Allocate(mode, range.begin, range.size());
+}
+
+Result<uint64_t> Filesystem::Seek(uint64_t number, uint64_t offset, int whence) {
+  const auto handle = handles_.Get(number);
+  if (!handle) return FailErrno(EBADF, "lseek");
+  std::shared_ptr<cache::Pin> pin;
+  {
+    MutexLock lock(handle->node->mu);
+    pin = handle->node->open.read_pin;
+  }
+  if (pin) {
+    // The descriptor's own position is nobody's: all reads name their offset.
+    const off_t found = ::lseek((*pin)->read_fd(), static_cast<off_t>(offset), whence);
+    if (found < 0) return FailErrno(errno, "lseek");
+    return static_cast<uint64_t>(found);
+  }
+  if (offset >= handle->remote_size) return FailErrno(ENXIO, "lseek");
+  return whence == SEEK_HOLE ? handle->remote_size : offset;
+}
+
+}  // namespace outboxfs::fs

@@ -1,0 +1,29 @@
+// The directory that is mounted on.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "common/result.h"
+
+namespace outboxfs::fs {
+
+// One line of the kernel's mount table.
+struct MountEntry {
+  std::string mountpoint;
+  std::string type;
+  std::string source;
+  unsigned device_minor = 0;  // of FUSE: the number of the connection
+};
+// Parses the text of /proc/self/mountinfo; lines that it does not understand are left out.
+std::vector<MountEntry> ParseMountInfo(const std::string& text);
+// What is mounted at `mountpoint` now (the topmost).
+std::optional<MountEntry> FindMount(const std::string& mountpoint);
+
+// Makes sure that `path` can be mounted on, and returns it without symbolic links. A FUSE mount
+// whose daemon died is unmounted first. ENOENT, ENOTDIR, EACCES, ENOTEMPTY (unless
+// `allow_nonempty`), EBUSY (something is mounted there), each with one clear line.
+Result<std::string> PrepareMountpoint(const std::string& path, bool allow_nonempty);
+
+}  // namespace outboxfs::fs

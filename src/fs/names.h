@@ -1,0 +1,31 @@
+// Names and paths as this room needs them: what the kernel may name, and how mount paths and server
+// paths belong together. Pure.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "common/result.h"
+
+namespace outboxfs::fs {
+
+// A single name from the kernel. ENAMETOOLONG above 255 bytes; EILSEQ when it is not UTF-8 (gRPC's
+// strings must be); EINVAL when empty, "." or "..".
+Status CheckName(std::string_view name);
+
+// The temporary names of safe overwrites and swaps, ".obx-<8 hex>-<8 hex>" and an extension: never
+// shown, never made by a caller (HARD-CASES 19).
+bool IsHiddenName(std::string_view name);
+// Such a name for `number` on this device, with the last extension of `like` kept (at most 40
+// bytes).
+std::string HiddenName(std::string_view device_id, uint64_t number, std::string_view like);
+
+// "/" + "a" -> "/a", "/a" + "b" -> "/a/b".
+std::string JoinPath(std::string_view dir, std::string_view name);
+// The full server path of a mount path, under the folder that the mount's root stands for.
+std::string ServerPath(std::string_view remote_folder, std::string_view mount_path);
+// The other way; nullopt when the server path is outside the folder.
+std::optional<std::string> MountPath(std::string_view remote_folder, std::string_view server_path);
+
+}  // namespace outboxfs::fs

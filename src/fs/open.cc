@@ -1,0 +1,271 @@
+// Opening and closing files: which mode serves them, when a write begins and when it has ended.
+#include <fcntl.h>
+
+#include <cerrno>
+#include <chrono>
+
+#include "common/log.h"
+#include "fs/filesystem.h"
+#include "fs/names.h"
+
+namespace outboxfs::fs {
+namespace {
+
+constexpr int64_t kNsPerSecond = 1'000'000'000;
+constexpr std::chrono::minutes kLongestFetch{30};  // of somebody else, that an open waits for
+
+int64_t CtimeNs(const struct stat& st) {
+  return st.st_ctim.tv_sec * kNsPerSecond + st.st_ctim.tv_nsec;
+}
+
+bool WantsWriting(int flags) { return (flags & O_ACCMODE) != O_RDONLY || (flags & O_TRUNC) != 0; }
+
+}  // namespace
+
+Status Filesystem::CheckWritable() const {
+  if (options_.read_only) return Fail(EROFS, "the mount is read-only");
+  return {};
+}
+
+Status Filesystem::CheckNewWriter() const {
+  if (refuse_writers_) return Fail(EROFS, "the mount is about to end");
+  return CheckWritable();
+}
+
+Status Filesystem::WaitFetched(const NodePtr& node, SlowLane& lane) {
+  {
+    MutexLock lock(node->mu);
+    if (!node->fetching) return {};
+  }
+  const auto token = lane.Enter();
+  if (!token) return Fail(token.error());
+  const auto deadline = CondVar::Clock::now() + kLongestFetch;
+  MutexLock lock(node->mu);
+  while (node->fetching) {
+    if (token->stop_requested()) return FailErrno(EINTR, "waiting for the file's bytes");
+    if (!node->changed.WaitUntil(node->mu, *token, deadline)) {
+      return FailErrno(ETIMEDOUT, "waiting for the file's bytes");
+    }
+  }
+  return {};
+}
+
+Result<Opened> Filesystem::Open(Call& call, cache::Ino ino, int flags) {
+  const auto node = NodeOf(ino);
+  if (!node) return Fail(node.error());
+  if ((*node)->is_dir()) return FailErrno(EISDIR, "open");
+  if (WantsWriting(flags)) {
+    if (const auto status = CheckNewWriter(); !status) return Fail(status.error());
+  }
+  SlowLane lane = Lane(call);
+  cache::Pin fetched;  // keeps what was fetched until it is open
+  for (;;) {
+    if (const auto status = WaitFetched(*node, lane); !status) return Fail(status.error());
+    auto opened = TryOpen(*node, flags, lane, call.uid, fetched);
+    if (!opened) return Fail(opened.error());
+    if (*opened) return **opened;
+  }
+}
+
+Result<std::optional<Opened>> Filesystem::TryOpen(const NodePtr& node, int flags, SlowLane& lane,
+                                                  uid_t caller, cache::Pin& fetched) {
+  const std::optional<Opened> again;
+  std::optional<cache::Item> fetch;
+  {
+    ReaderLock names(names_mu_);
+    MutexLock lock(node->mu);
+    if (node->fetching) return again;
+    if (node->open.item == 0) {
+      auto found = Resolve(*node, flags);
+      if (!found) return Fail(found.error());
+      fetch = *std::move(found);
+    }
+    if (!fetch) {
+      auto opened = OpenNow(node, flags, caller);
+      if (!opened) return Fail(opened.error());
+      return std::optional<Opened>(*opened);
+    }
+    node->fetching = true;
+  }
+  auto pin = Hydrate(node, *fetch, lane);
+  if (!pin) return Fail(pin.error());
+  fetched = *std::move(pin);
+  return again;
+}
+
+Result<std::optional<cache::Item>> Filesystem::Resolve(Node& node, int flags) {
+  const auto path = nodes_.PathOf(node.shared_from_this());
+  if (!path) return Fail(ENOENT, "deleted");
+  const auto known = Recollect(*path, node.entry);
+  if (!known) return Fail(known.error());
+  if (known->overlay.kind == cache::Overlay::Kind::kItem) {
+    const auto status = Attach(node, known->overlay.item.id);
+    if (!status) return Fail(status.error());
+    return std::optional<cache::Item>();
+  }
+  if (WantsWriting(flags)) return Stage(node, *known, (flags & O_TRUNC) != 0);
+  node.version = known->identity;
+  return std::optional<cache::Item>();
+}
+
+Result<Opened> Filesystem::OpenNow(const NodePtr& node, int flags, uid_t caller) {
+  if (WantsWriting(flags)) {
+    const auto status = BeginWriting(node->open, (flags & O_TRUNC) != 0, caller);
+    if (!status) {
+      if (node->open.handles == 0) node->open = OpenFile{};
+      return Fail(status.error());
+    }
+  }
+  return AddHandle(node, flags);
+}
+
+Result<std::optional<cache::Item>> Filesystem::Stage(Node& node, const Known& known,
+                                                     bool truncate) {
+  const std::string& path = known.path;
+  cache::Attr attr = known.facts.attr;
+  if (!truncate && known.facts.size > 0) {
+    auto item = rooms_.store.BeginHydration(path, node.ino, attr, known.identity);
+    if (!item) return Fail(item.error());
+    return std::optional<cache::Item>(*std::move(item));
+  }
+  // No byte of the old version is needed. It stays on the server until the new one is complete.
+  attr.mtime_ns = attr.ctime_ns = rooms_.clock.WallNs();
+  const auto item = rooms_.store.CreateFile(path, node.ino, attr);
+  if (!item) return Fail(item.error());
+  if (const auto status = Attach(node, item->id); !status) {
+    const auto undone = rooms_.store.Remove(path, false);
+    if (!undone) Log::Warning("{}: {}", path, undone.error().text);
+    return Fail(status.error());
+  }
+  node.open.dirty = true;
+  return std::optional<cache::Item>();
+}
+
+Status Filesystem::Attach(Node& node, cache::ItemId item) {
+  auto pin = rooms_.store.PinFile(item, false);
+  if (!pin) return Fail(pin.error());
+  node.open.item = item;
+  node.open.exact = exact_ctime_;
+  node.open.read_pin = std::make_shared<cache::Pin>(std::move(*pin));
+  if (const auto row = rooms_.store.Get(item)) node.open.attr = row->attr;
+  node.cached_version.reset();
+  return {};
+}
+
+Status Filesystem::NoteBeginning(OpenFile& open) {
+  const auto st = (*open.write_pin)->Stat();
+  if (!st) return Fail(st.error());
+  open.begun_size = static_cast<uint64_t>(st->st_size);
+  open.begun_ctime_ns = CtimeNs(*st);
+  open.marked_ctime_ns = 0;
+  return {};
+}
+
+Status Filesystem::BeginWriting(OpenFile& open, bool truncate, uid_t caller) {
+  if (open.writers == 0) {
+    if (const auto status = rooms_.store.BeginWrite(open.item); !status) return status;
+    auto pin = rooms_.store.PinFile(open.item, true);
+    Status status = pin ? Status() : Fail(pin.error());
+    if (pin) {
+      open.write_pin = std::make_shared<cache::Pin>(std::move(*pin));
+      status = NoteBeginning(open);
+    }
+    if (!status) {
+      open.write_pin.reset();
+      const auto ended = rooms_.store.EndWrite(open.item, open.dirty);
+      if (!ended) Log::Warning("item {}: {}", open.item, ended.error().text);
+      return status;
+    }
+    // The kernel leaves this to us (HANDLE_KILLPRIV_V2), and does not tell of passthrough writes.
+    if (caller != 0 && (open.attr.mode & (S_ISUID | S_ISGID)) != 0) {
+      open.attr.mode &= ~static_cast<mode_t>(S_ISUID | S_ISGID);
+      status = rooms_.store.SetAttr(open.item, open.attr);
+      if (!status) Log::Warning("item {}: {}", open.item, status.error().text);
+    }
+  }
+  ++open.writers;
+  if (!truncate) return {};
+  open.dirty = true;
+  const auto status = (*open.write_pin)->Truncate(0);
+  if (!status && --open.writers == 0) EndWriting(open);
+  return status;
+}
+
+bool Filesystem::KeepCache(Node& node) {
+  const bool same = node.cached_version && cache::SameVersion(node.version, *node.cached_version);
+  node.cached_version = node.version;
+  return same;
+}
+
+Opened Filesystem::AddHandle(const NodePtr& node, int flags) {
+  OpenFile& open = node->open;
+  auto handle = std::make_shared<Handle>(node, WantsWriting(flags), rooms_.downloads, read_ahead_);
+  Opened opened;
+  if (open.handles == 0) {
+    open.mode = Mode::kDaemon;
+    if (open.item != 0) open.backing_id = passthrough_.Open((*open.read_pin)->read_fd());
+    if (open.backing_id > 0) open.mode = Mode::kPassthrough;
+  }
+  ++open.handles;
+  if (open.mode == Mode::kPassthrough) {
+    opened.backing_id = open.backing_id;
+    if (!open.exact && handle->writable) open.dirty = true;
+  } else if (open.item != 0) {
+    // Pages bring a writer nothing: larger requests do.
+    opened.direct_io = (flags & O_ACCMODE) == O_WRONLY;
+  } else {
+    handle->remote_size = node->version.size;
+    opened.keep_cache = KeepCache(*node);
+  }
+  opened.handle = handles_.Add(std::move(handle));
+  return opened;
+}
+
+bool Filesystem::WasChanged(const OpenFile& open, const struct stat& st) {
+  return open.dirty || static_cast<uint64_t>(st.st_size) != open.begun_size ||
+         CtimeNs(st) != open.begun_ctime_ns;
+}
+
+Status Filesystem::Flush(uint64_t number) {
+  const auto handle = handles_.Get(number);
+  if (!handle) return FailErrno(EBADF, "flush");
+  if (!handle->writable) return {};
+  MutexLock lock(handle->node->mu);
+  OpenFile& open = handle->node->open;
+  if (!open.write_pin) return {};
+  const auto st = (*open.write_pin)->Stat();
+  if (!st) return Fail(st.error());
+  if (!WasChanged(open, *st) || CtimeNs(*st) == open.marked_ctime_ns) return {};
+  if (const auto marked = rooms_.store.MarkClosed(open.item); !marked) return marked;
+  open.marked_ctime_ns = CtimeNs(*st);
+  return {};
+}
+
+void Filesystem::EndWriting(OpenFile& open) {
+  const auto st = (*open.write_pin)->Stat();
+  const bool changed = !st || WasChanged(open, *st);
+  open.write_pin.reset();  // closes the writable descriptor: the sealer probes for writers
+  const auto ended = rooms_.store.EndWrite(open.item, changed);
+  if (!ended && ended.error().code != ENOENT) {  // ENOENT: deleted meanwhile
+    Log::Error("closing item {}: {}", open.item, ended.error().text);
+  }
+  open.dirty = false;
+  if (const auto row = rooms_.store.Get(open.item)) open.attr = row->attr;
+}
+
+void Filesystem::DropHandle(const NodePtr& node, bool writable) {
+  OpenFile closed;
+  {
+    MutexLock lock(node->mu);
+    if (writable && --node->open.writers == 0) EndWriting(node->open);
+    if (--node->open.handles == 0) closed = std::exchange(node->open, OpenFile{});
+  }
+  if (closed.backing_id > 0) passthrough_.Close(closed.backing_id);
+}
+
+void Filesystem::Release(uint64_t number) {
+  const auto handle = handles_.Remove(number);
+  if (handle) DropHandle(handle->node, handle->writable);
+}
+
+}  // namespace outboxfs::fs

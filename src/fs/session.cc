@@ -1,0 +1,99 @@
+// The Filesystem as a whole: its beginning, its end, and news from outside.
+#include <sys/utsname.h>
+
+#include <algorithm>
+#include <cstdio>
+
+#include "cache/paths.h"
+#include "common/log.h"
+#include "fs/filesystem.h"
+#include "fs/names.h"
+
+namespace outboxfs::fs {
+namespace {
+
+constexpr uint64_t kReadAheadBytes = 64 << 20;  // over all handles that read remote files
+constexpr int kWorkersKeptFree = 2;
+
+// Since Linux 6.13 two changes of a file never have one ctime (multigrain timestamps).
+bool HasExactCtime() {
+  struct utsname name = {};
+  int major = 0;
+  int minor = 0;
+  if (uname(&name) != 0 || std::sscanf(name.release, "%d.%d", &major, &minor) != 2) return false;
+  return major > 6 || (major == 6 && minor >= 13);
+}
+
+Defaults DefaultsOf(const MountOptions& options) {
+  return {.uid = options.uid,
+          .gid = options.gid,
+          .dir_mode = options.dir_mode,
+          .file_mode = options.file_mode};
+}
+
+}  // namespace
+
+Filesystem::Filesystem(const MountOptions& options, const Rooms& rooms, Passthrough& passthrough,
+                       Notifier& notifier)
+    : options_(options),
+      defaults_(DefaultsOf(options)),
+      rooms_(rooms),
+      passthrough_(passthrough),
+      notifier_(notifier),
+      started_ns_(rooms.clock.WallNs()),
+      exact_ctime_(HasExactCtime()),
+      slow_lane_(static_cast<uint64_t>(std::max(1, options.workers - kWorkersKeptFree))),
+      read_ahead_(kReadAheadBytes),
+      nodes_(kRootIno) {
+  Describe(nodes_.root(), RootFacts());
+}
+
+Filesystem::~Filesystem() = default;
+
+void Filesystem::CloseAll() {
+  for (const uint64_t handle : handles_.Numbers()) {
+    if (const auto flushed = Flush(handle); !flushed) Log::Warning("{}", flushed.error().text);
+    Release(handle);
+  }
+  for (const uint64_t handle : dir_handles_.Numbers()) ReleaseDir(handle);
+}
+
+void Filesystem::RemoteChanged(const std::string& server_path) {
+  const auto expire_dir = [this](const NodePtr& dir) {
+    {
+      MutexLock lock(dir->mu);
+      dir->shown_complete = false;
+    }
+    notifier_.DropContent(dir->ino);
+  };
+  if (server_path.empty()) {
+    for (const NodePtr& node : nodes_.All()) {
+      if (!node->is_dir()) continue;
+      expire_dir(node);
+      for (const auto& [name, child] : nodes_.NamesIn(node)) notifier_.ExpireEntry(node->ino, name);
+    }
+    return;
+  }
+  const auto path = MountPath(options_.remote_folder, server_path);
+  if (!path) return;
+  if (const NodePtr node = nodes_.Find(*path)) {
+    if (node->is_dir()) expire_dir(node);
+    notifier_.DropAttributes(node->ino);
+  }
+  if (*path == "/") return;
+  const NodePtr dir = nodes_.Find(cache::ParentOf(*path));
+  if (!dir) return;
+  expire_dir(dir);
+  notifier_.ExpireEntry(dir->ino, std::string(cache::NameOf(*path)));
+}
+
+void Filesystem::FillStatus(MountStatus& status) const {
+  status.passthrough = passthrough_.on();
+  status.passthrough_reason = passthrough_.reason();
+  status.nodes = nodes_.size();
+  status.open_handles = handles_.size();
+  status.slow_lane_in_use = slow_lane_.in_use();
+  status.slow_lane_capacity = slow_lane_.capacity();
+}
+
+}  // namespace outboxfs::fs
