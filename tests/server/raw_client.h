@@ -7,8 +7,10 @@
 
 #include <chrono>
 #include <functional>
+#include <map>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <thread>
 #include <utility>
@@ -34,13 +36,19 @@ class RawChannel {
     clouddrive::RemoteUploadChannelRequest request;
     request.set_device_id(device);
     reader_ = stub->RemoteUploadChannel(&context_, request);
-    if (wait_for_headers) reader_->WaitForInitialMetadata();
-    thread_ = std::jthread([this] { ReadAll(); });
+    if (!wait_for_headers) return;
+    WaitForHeaders();
+    StartReading();
   }
   ~RawChannel() { Cancel(); }
   RawChannel(const RawChannel&) = delete;
   RawChannel& operator=(const RawChannel&) = delete;
 
+  // For a channel that was opened without waiting; then StartReading.
+  void WaitForHeaders() { reader_->WaitForInitialMetadata(); }
+  void StartReading() {
+    thread_ = std::jthread([this] { ReadAll(); });
+  }
   void Cancel() {
     context_.TryCancel();
     if (thread_.joinable()) thread_.join();
@@ -184,16 +192,20 @@ class RawClient {
     return Call(&Stub::RemoteUploadControl, request, &reply);
   }
 
-  // Answers every read of upload `id` until a terminal status, which is returned. Hash requests are
-  // left to `on_hash`.
+  // Answers every read of upload `id` once until a terminal status, which is returned. Hash
+  // requests are left to `on_hash`.
   using OnHash = std::function<void(const clouddrive::RemoteHashDataRequest&)>;
   clouddrive::RemoteUploadStatusChanged Serve(RawChannel& channel, const std::string& id,
                                               const std::string& content,
                                               const OnHash& on_hash = nullptr) {
+    std::set<std::pair<uint64_t, uint64_t>> answered;
     for (size_t next = 0; channel.AwaitCount(next + 1); ++next) {
       const Event event = channel.events()[next];
       if (event.upload_id() != id) continue;
-      if (event.has_read_data()) Answer(id, content, event.read_data());
+      const auto& read = event.read_data();
+      if (event.has_read_data() && answered.insert({read.offset(), read.length()}).second) {
+        Answer(id, content, read);
+      }
       if (event.has_hash_data() && on_hash) on_hash(event.hash_data());
       if (event.has_status_changed() && IsTerminal(event.status_changed())) {
         return event.status_changed();

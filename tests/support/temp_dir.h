@@ -3,6 +3,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
@@ -45,6 +46,15 @@ inline std::string ReadWholeFile(const std::string& path) {
   std::ostringstream text;
   text << in.rdbuf();
   return text.str();
+}
+
+// Compares without printing megabytes: `EXPECT_TRUE(SameBytes(a, b))`.
+inline testing::AssertionResult SameBytes(const std::string& actual, const std::string& expected) {
+  if (actual == expected) return testing::AssertionSuccess();
+  const auto [at, other] =
+      std::mismatch(actual.begin(), actual.end(), expected.begin(), expected.end());
+  return testing::AssertionFailure() << actual.size() << " bytes, expected " << expected.size()
+                                     << ", first difference at " << at - actual.begin();
 }
 
 // `size` bytes that look random and are the same for the same seed.
