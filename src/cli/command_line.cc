@@ -53,7 +53,9 @@ Parser MakeParser(CLI::App& root, const CommandInfo& info) {
   for (const Operand& operand : info.operands) {
     CLI::Option* option = parser.app->add_option(operand.name, operand.help);
     option->type_name("");
-    if (operand.many) option->expected(0, CLI::detail::expected_max_vector_size);
+    if (operand.many) {
+      option->expected(1, CLI::detail::expected_max_vector_size)->allow_extra_args();
+    }
     parser.operands.push_back(option);
   }
   for (const OptionSpec& option : Options()) {
@@ -111,8 +113,8 @@ Settings Collect(const Parser& parser) {
 }
 
 std::variant<Invocation, Message> Understand(const Parser& parser) {
-  if (const auto extras = parser.app->remaining(); !extras.empty()) {
-    return UnknownArgument(parser, extras.front());
+  for (const std::string& extra : parser.app->remaining()) {
+    if (extra != "--") return UnknownArgument(parser, extra);  // CLI11 leaves the mark itself here
   }
   Invocation invocation;
   invocation.command = parser.info->bit;
