@@ -33,6 +33,9 @@ constexpr Row kRows[] = {
     {grpc::PERMISSION_DENIED, "invalid user plan", EACCES, Retry::kPauseAll},
     {grpc::RESOURCE_EXHAUSTED, "message larger than max", EMSGSIZE, Retry::kPark},
 
+    {grpc::INVALID_ARGUMENT, "not a directory", ENOTDIR, Retry::kPark},
+    {grpc::INVALID_ARGUMENT, "not a folder", ENOTDIR, Retry::kPark},
+
     // Codes that say it all, before a path in the text can look like a reason.
     {grpc::NOT_FOUND, "", ENOENT, Retry::kBackoff},
     {grpc::ALREADY_EXISTS, "", EEXIST, Retry::kBackoff},

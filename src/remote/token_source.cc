@@ -14,7 +14,7 @@ using std::chrono::nanoseconds;
 constexpr std::chrono::minutes kRenewBefore{5};
 constexpr std::chrono::hours kLongest{24 * 365};  // keeps the arithmetic away from its limits
 constexpr std::chrono::seconds kRefusedPause{30};
-constexpr std::chrono::seconds kFreshToken{10};
+constexpr std::chrono::seconds kRenewalPause{10};  // after a refusal
 
 }  // namespace
 
@@ -62,7 +62,6 @@ void TokenSource::TakeLocked(Result<Token> fetched) {
   error_.reset();
   text_ = std::move(fetched->text);
   RegisterSecret(text_);
-  got_at_ = now;
   nanoseconds left = kLongest;
   if (fetched->expires_wall_ns) {
     const int64_t wall = clock_.WallNs();
@@ -79,7 +78,9 @@ bool TokenSource::Refused(const std::string& token) {
   MutexLock lock(mu_);
   if (!fetch_) return false;
   if (text_ != token) return true;                         // somebody renewed it meanwhile
-  if (clock_.Now() - got_at_ < kFreshToken) return false;  // a newer one will fare no better
+  const SteadyTime now = clock_.Now();
+  if (now < no_renewal_before_) return false;  // one more will fare no better
+  no_renewal_before_ = now + kRenewalPause;
   text_.clear();
   return true;
 }

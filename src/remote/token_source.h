@@ -43,7 +43,7 @@ class TokenSource {
   Mutex mu_;
   CondVar fetched_;
   std::string text_ ABSL_GUARDED_BY(mu_);
-  SteadyTime got_at_ ABSL_GUARDED_BY(mu_){};
+  SteadyTime no_renewal_before_ ABSL_GUARDED_BY(mu_){};
   SteadyTime renew_at_ ABSL_GUARDED_BY(mu_){};
   SteadyTime expires_at_ ABSL_GUARDED_BY(mu_){};
   SteadyTime not_again_before_ ABSL_GUARDED_BY(mu_){};

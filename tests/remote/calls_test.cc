@@ -176,10 +176,14 @@ TEST_F(CallsTest, PasswordsAreTurnedIntoTokensAndRenewedOnce) {
   EXPECT_EQ(server_.LastAuthorization(), "Bearer jwt-1");
   EXPECT_EQ(server_.Count("GetToken"), 1);
   EXPECT_EQ(Scrub("right jwt-1"), "*** ***");
-  // A token that was refused right after it was fetched is not fetched again and again.
+  // Even for a change: it was refused before anything was done.
   server_.Demand("jwt-2");
+  EXPECT_TRUE(remote->names().MakeDir("/a", "b", {}));
+  EXPECT_EQ(server_.Count("GetToken"), 2);
+  // But not again and again.
+  server_.Demand("jwt-3");
   EXPECT_EQ(remote->names().Find("/x", {}).error().code, EACCES);
-  EXPECT_EQ(server_.Count("GetToken"), 1);
+  EXPECT_EQ(server_.Count("GetToken"), 2);
 }
 
 TEST_F(CallsTest, AWrongPasswordStopsEverythingAndIsNotTriedAgain) {

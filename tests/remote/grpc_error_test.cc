@@ -38,6 +38,8 @@ TEST(FromStatus, KnowsEveryCodeAndTheTextsSeenInTheField) {
       {grpc::INTERNAL, "GeneralFailure Upload session not found", ENOENT, Retry::kBackoff},
       {grpc::UNAVAILABLE, "upload session not found", ENOENT, Retry::kBackoff},
       {grpc::INVALID_ARGUMENT, "No pending read waiter", ESTALE, Retry::kBackoff},
+      {grpc::INVALID_ARGUMENT, "/a/f: not a folder", ENOTDIR, Retry::kPark},
+      {grpc::INVALID_ARGUMENT, "not a directory", ENOTDIR, Retry::kPark},
       {grpc::UNKNOWN, "No pending read waiter for offset 0", ESTALE, Retry::kBackoff},
       {grpc::PERMISSION_DENIED, "invalid user plan", EACCES, Retry::kPauseAll},
       {grpc::UNIMPLEMENTED, "create_folder is not supported", EPERM, Retry::kPark},
