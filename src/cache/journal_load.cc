@@ -134,6 +134,10 @@ Result<Journal::Contents> Journal::Load() {
 
 Status Journal::LoadRows(std::vector<Row>& rows) {
   Statement query;
+  if (auto done = query.Prepare(db_.get(), "SELECT count(*) FROM items"); !done) return done;
+  const auto counted = query.Next();
+  if (!counted) return Fail(counted.error());
+  rows.reserve(query.Unsigned(0));
   if (auto done = query.Prepare(db_.get(), "SELECT * FROM items"); !done) return done;
   while (true) {
     const auto more = query.Next();

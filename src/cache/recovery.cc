@@ -84,6 +84,7 @@ void RecoverUnsealed(Row& row, const BytesState& bytes, bool same_boot) {
         row.before == State::kClean || row.before == State::kParked ? row.before : State::kWaiting;
     return;
   }
+  if (row.state == State::kOpen) row.TakeTimes(bytes.mark);
   if (row.state == State::kOpen && row.closed != bytes.mark) {
     return Interrupt(row, "was being written when outboxfs ended");
   }
@@ -190,56 +191,57 @@ Status StoreImpl::Recover() {
   }
   id_high_ = next_id_;
   ino_high_ = next_ino_;
-  return AdoptRows(std::move(*contents), std::move(*on_disk));
+  return AdoptAll(std::move(*contents), std::move(*on_disk));
 }
 
-Status StoreImpl::AdoptRows(Journal::Contents contents, std::vector<ItemId> on_disk) {
+Status StoreImpl::AdoptAll(Journal::Contents contents, std::vector<ItemId> on_disk) {
+  Findings findings;
+  findings.on_disk = std::move(on_disk);
   const auto boot = journal_->Meta("boot_id");
   if (!boot) return Fail(boot.error());
-  const bool same_boot = *boot && **boot == boot_id_;
-  std::vector<ItemId> known;
-  std::vector<Keeper::Doomed> doomed;
-  std::vector<Row> kept;
+  findings.same_boot = *boot && **boot == boot_id_;
   const auto done = journal_->Transact([&]() -> Status {
     for (Row& row : contents.rows) {
-      const Row before = row;
-      const bool has_bytes = std::binary_search(on_disk.begin(), on_disk.end(), row.id);
-      const bool keep =
-          row.kind == ItemKind::kDir || RecoverFile(row, layout_, has_bytes, same_boot);
-      if (has_bytes) known.push_back(row.id);
-      if (has_bytes && (!keep || row.state == State::kRemoving)) {
-        doomed.push_back({row.id, row.disk_bytes, true});
-      }
-      if (!keep) {
-        if (auto gone = ForgetClean(before); !gone) return gone;
-        continue;
-      }
-      const bool changed = row.state != before.state || row.size != before.size ||
-                           row.rare().reason != before.rare().reason;
-      if (changed) {
-        if (auto saved = journal_->Save(row); !saved) return saved;
-      }
-      if (row.error_code == EIO && !has_bytes && row.kind == ItemKind::kFile) ++report_.missing;
-      kept.push_back(std::move(row));
+      if (auto reviewed = ReviewRow(row, findings); !reviewed) return reviewed;
     }
     return journal_->SetMeta("boot_id", boot_id_);
   });
   if (!done) return done;
-  for (Row& row : kept) Adopt(std::move(row));
-  for (std::string& path : contents.gone) {
-    names_[path].ghost =
-        std::make_unique<Ghost>(Ghost{Overlay::Kind::kGone, {}, SteadyTime::min()});
+  for (Row& row : contents.rows) {
+    if (row.id != 0) Adopt(std::move(row));
   }
-  for (Memory& memory : contents.unconfirmed) {
-    names_[memory.path].ghost = std::make_unique<Ghost>(
-        Ghost{Overlay::Kind::kUploaded, std::move(memory), SteadyTime::min()});
+  // Rows of an earlier run are older than every listing of this one.
+  constexpr SteadyTime kLongAgo = SteadyTime::min();
+  for (const std::string& path : contents.gone) {
+    names_[path].ghost = std::make_unique<Ghost>(Ghost{Overlay::Kind::kGone, {}, kLongAgo});
   }
-  keeper_.RemoveSoon(doomed);
-  std::sort(known.begin(), known.end());
-  std::vector<ItemId> unknown;
-  std::set_difference(on_disk.begin(), on_disk.end(), known.begin(), known.end(),
-                      std::back_inserter(unknown));
-  return KeepUnknown(unknown);
+  for (const Memory& memory : contents.unconfirmed) {
+    names_[memory.path].ghost =
+        std::make_unique<Ghost>(Ghost{Overlay::Kind::kUploaded, memory, kLongAgo});
+  }
+  keeper_.RemoveSoon(findings.doomed);
+  return KeepUnknown(findings);
+}
+
+// Decides what a row of an earlier run is now. Its id becomes 0 when it goes.
+Status StoreImpl::ReviewRow(Row& row, Findings& findings) {
+  if (row.kind == ItemKind::kDir) return {};
+  const Row before = row;
+  const bool has_bytes =
+      std::binary_search(findings.on_disk.begin(), findings.on_disk.end(), row.id);
+  const bool keep = RecoverFile(row, layout_, has_bytes, findings.same_boot);
+  if (has_bytes) findings.known.push_back(row.id);
+  if (has_bytes && (!keep || row.state == State::kRemoving)) {
+    findings.doomed.push_back({row.id, row.disk_bytes, true});
+  }
+  if (!keep) {
+    row.id = 0;
+    return ForgetClean(before);
+  }
+  if (!has_bytes && row.state == State::kParked) ++report_.missing;
+  const bool changed = row.state != before.state || row.size != before.size ||
+                       row.rare().reason != before.rare().reason;
+  return changed ? journal_->Save(row) : Status{};
 }
 
 // The row of a clean item goes; attributes that were changed meanwhile stay remembered.
@@ -265,7 +267,11 @@ void StoreImpl::Adopt(Row row) {
 }
 
 // Never deletion of bytes that we cannot explain; an empty file is a backing file made ahead.
-Status StoreImpl::KeepUnknown(const std::vector<ItemId>& unknown) {
+Status StoreImpl::KeepUnknown(Findings& findings) {
+  std::sort(findings.known.begin(), findings.known.end());
+  std::vector<ItemId> unknown;
+  std::set_difference(findings.on_disk.begin(), findings.on_disk.end(), findings.known.begin(),
+                      findings.known.end(), std::back_inserter(unknown));
   for (const ItemId id : unknown) {
     const std::string path = layout_.StagedFile(id);
     struct stat st {};

@@ -4,6 +4,7 @@
 
 #include <sys/stat.h>
 
+#include <algorithm>
 #include <memory>
 #include <optional>
 #include <string>
@@ -56,6 +57,13 @@ struct Row {
   bool hydrating = false;       // being filled from the remote, not complete
   bool clean = false;           // the generation (or hydrated file) equals the remote file
   bool attr_changed = false;    // SetAttr since it became clean: remembered when evicted
+
+  // Writes changed the times behind the row's back: stat of a closed file shows the row
+  // (HARD-CASES 9).
+  void TakeTimes(const Mark& mark) {
+    attr.mtime_ns = mark.mtime_ns;
+    attr.ctime_ns = std::max(attr.ctime_ns, mark.ctime_ns);
+  }
 
   const RareFields& rare() const;
   template <typename Edit>

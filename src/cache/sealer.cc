@@ -14,6 +14,7 @@ namespace outboxfs::cache {
 namespace {
 
 constexpr size_t kGroup = 128;  // small files per transaction; each costs a descriptor meanwhile
+constexpr auto kGroupPause = std::chrono::milliseconds(100);
 constexpr auto kFirstPause = std::chrono::milliseconds(20);
 constexpr auto kLongestPause = std::chrono::milliseconds(5000);
 
@@ -69,7 +70,13 @@ void Sealer::Enqueue(ItemId id, uint64_t size) {
   if (first) lane.changed.NotifyAll();
 }
 
-// Waits for work, then takes what has piled up.
+// The first file after a pause goes at once; in a stream of small files each group takes what has
+// piled up, so that many share a transaction and a barrier.
+bool Sealer::IsTime(const Lane& lane, size_t group, SteadyTime now) {
+  if (lane.ready.empty()) return false;
+  return group == 1 || lane.ready.size() >= group || now >= lane.last_group + kGroupPause;
+}
+
 std::vector<Sealer::Delayed> Sealer::TakeGroup(Lane& lane, size_t group,
                                                const std::stop_token& stop) {
   std::vector<Delayed> taken;
@@ -80,17 +87,20 @@ std::vector<Sealer::Delayed> Sealer::TakeGroup(Lane& lane, size_t group,
       lane.ready.push_back(lane.later.begin()->second);
       lane.later.erase(lane.later.begin());
     }
-    if (!lane.ready.empty()) break;
-    if (lane.later.empty()) {
+    if (IsTime(lane, group, now)) break;
+    SteadyTime wake = lane.later.empty() ? SteadyTime::max() : lane.later.begin()->first;
+    if (!lane.ready.empty()) wake = std::min(wake, lane.last_group + kGroupPause);
+    if (wake == SteadyTime::max()) {
       lane.changed.Wait(lane.mu, stop);
     } else {
-      lane.changed.WaitUntil(lane.mu, stop, lane.later.begin()->first);
+      lane.changed.WaitUntil(lane.mu, stop, wake);
     }
   }
   while (!lane.ready.empty() && taken.size() < group) {
     taken.push_back(lane.ready.front());
     lane.ready.pop_front();
   }
+  lane.last_group = std::chrono::steady_clock::now();
   return taken;
 }
 

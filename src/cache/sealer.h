@@ -44,8 +44,8 @@ class SealHost {
   virtual std::optional<SealJob> BeginSeal(ItemId id) = 0;
   // The bytes of a large file are durable, its checksums still to be taken.
   virtual void NoteDurable(const SealJob& job, const Mark& mark) = 0;
-  // One transaction for all, skipping those whose epoch is over; then the barrier. On an error
-  // nothing was done and the sealer tries again.
+  // Journals all, skipping those whose epoch is over; then the barrier. On an error the sealer
+  // tries again, by BeginSeal, which knows what was done.
   virtual Status CommitSeals(std::vector<SealResult> results) = 0;
   // Not now, for this reason; it will be tried again.
   virtual void DelaySeal(const SealJob& job, const Error& why) = 0;
@@ -73,6 +73,7 @@ class Sealer {
     CondVar changed;
     std::deque<Delayed> ready ABSL_GUARDED_BY(mu);  // pause: what the next delay grows from
     std::multimap<SteadyTime, Delayed> later ABSL_GUARDED_BY(mu);
+    SteadyTime last_group ABSL_GUARDED_BY(mu);  // when it was taken
     std::jthread thread;
   };
   // A file on its way through the steps of a seal.
@@ -84,6 +85,8 @@ class Sealer {
     SealResult result;
   };
 
+  static bool IsTime(const Lane& lane, size_t group, SteadyTime now)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(lane.mu);
   void Run(Lane& lane, size_t group, const std::stop_token& stop);
   std::vector<Delayed> TakeGroup(Lane& lane, size_t group, const std::stop_token& stop);
   std::vector<Work> Begin(const std::vector<Delayed>& group);

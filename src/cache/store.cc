@@ -79,7 +79,9 @@ std::vector<OverlayEntry> StoreImpl::ListDir(const std::string& dir) const {
   const std::string begin = BeneathBegin(dir);
   const std::string end = BeneathEnd(dir);
   MutexLock lock(mu_);
-  for (auto it = names_.lower_bound(begin); it != names_.end() && it->first < end;) {
+  auto it = names_.lower_bound(begin);
+  if (it != names_.end() && it->first == dir) ++it;  // the root itself
+  while (it != names_.end() && it->first < end) {
     const std::string_view rest = std::string_view(it->first).substr(begin.size());
     const size_t slash = rest.find('/');
     if (slash != std::string_view::npos) {

@@ -120,16 +120,28 @@ class StoreImpl final : public Store, private SealHost, private KeeperHost {
  private:
   // A change of one item by the uploader; `edit` alters the row before it is saved.
   using Edit = std::function<void(Row&)>;
+  // What a start has looked at so far; ids sorted.
+  struct Findings {
+    std::vector<ItemId> on_disk;  // backing files
+    std::vector<ItemId> known;    // those with a row
+    std::vector<Keeper::Doomed> doomed;
+    bool same_boot = false;
+  };
+  struct Committed {
+    ItemId id = 0;
+    uint64_t epoch = 0;
+  };
 
   StoreImpl(const StoreOptions& options, const Clock& clock);
   // ---- recovery.cc
   Status Start();
   Status OpenJournal();
   Status Recover();
-  Status AdoptRows(Journal::Contents contents, std::vector<ItemId> on_disk)
+  Status AdoptAll(Journal::Contents contents, std::vector<ItemId> on_disk)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  Status ReviewRow(Row& row, Findings& findings) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   Status ForgetClean(const Row& row) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
-  Status KeepUnknown(const std::vector<ItemId>& unknown);
+  Status KeepUnknown(Findings& findings);
   void Adopt(Row row) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   void FlushOnExit() ABSL_LOCKS_EXCLUDED(mu_);
 
@@ -139,6 +151,9 @@ class StoreImpl final : public Store, private SealHost, private KeeperHost {
   void NoteDurable(const SealJob& job, const Mark& mark) override ABSL_LOCKS_EXCLUDED(mu_);
   Status CommitSeals(std::vector<SealResult> results) override ABSL_LOCKS_EXCLUDED(mu_);
   void DelaySeal(const SealJob& job, const Error& why) override ABSL_LOCKS_EXCLUDED(mu_);
+  Status CommitSome(std::span<const SealResult> results, std::vector<Committed>& committed)
+      ABSL_LOCKS_EXCLUDED(mu_);
+  void NoteAllDurable(const std::vector<Committed>& committed) ABSL_LOCKS_EXCLUDED(mu_);
   Result<std::pair<Row, bool>> Sealed(const Record& record, const SealResult& result)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   void TryEvict(ItemId id) ABSL_LOCKS_EXCLUDED(mu_);

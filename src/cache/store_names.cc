@@ -223,7 +223,9 @@ void StoreImpl::Reconcile(const std::string& dir, SteadyTime begun,
   std::sort(listed.begin(), listed.end());
   MutexLock lock(mu_);
   std::vector<std::string> settled;
-  for (auto it = names_.lower_bound(begin); it != names_.end() && it->first.starts_with(begin);) {
+  auto it = names_.lower_bound(begin);
+  if (it != names_.end() && it->first == dir) ++it;  // the root itself
+  while (it != names_.end() && it->first.starts_with(begin)) {
     const size_t slash = it->first.find('/', begin.size());
     if (slash != std::string::npos) {
       it = names_.lower_bound(BeneathEnd(it->first.substr(0, slash)));

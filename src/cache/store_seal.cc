@@ -2,7 +2,9 @@
 // bytes.
 #include <fcntl.h>
 
+#include <algorithm>
 #include <cerrno>
+#include <span>
 #include <utility>
 
 #include "cache/bytes.h"
@@ -12,6 +14,8 @@
 namespace outboxfs::cache {
 namespace {
 
+// Seals per transaction: few enough that nobody waits for the lock for long.
+constexpr size_t kCommitAtOnce = 32;
 constexpr int kCheckpointPages = 16 * 1024 * 1024 / 4096;
 
 }  // namespace
@@ -66,49 +70,63 @@ Result<std::pair<Row, bool>> StoreImpl::Sealed(const Record& record, const SealR
 
 Status StoreImpl::CommitSeals(std::vector<SealResult> results) {
   if (auto synced = dirty_dirs_.SyncAll(); !synced) return synced;
-  std::vector<std::pair<ItemId, uint64_t>> committed;  // id, epoch
-  {
-    MutexLock lock(mu_);
-    std::vector<std::pair<Record*, Row>> sealed;
-    const auto done = journal_->Transact([&]() -> Status {
-      for (const SealResult& result : results) {
-        Record* record = Find(result.id);
-        if (record == nullptr || record->unlinked || record->epoch != result.epoch) continue;
-        if (record->row.state != State::kSealing) continue;
-        auto next = Sealed(*record, result);
-        if (!next) return Fail(next.error());
-        if (auto saved = journal_->Save(next->first); !saved) return saved;
-        if (next->second) {
-          if (auto saved = journal_->SaveSums(result.id, result.sums); !saved) return saved;
-        }
-        sealed.emplace_back(record, std::move(next->first));
-      }
-      return {};
-    });
-    if (!done) return done;
-    for (auto& [record, next] : sealed) {
-      committed.emplace_back(next.id, record->epoch);
-      Apply(*record, std::move(next));
-    }
+  std::vector<Committed> committed;
+  Status done;
+  for (std::span<const SealResult> rest = results; done && !rest.empty();) {
+    const size_t count = std::min(rest.size(), kCommitAtOnce);
+    done = CommitSome(rest.first(count), committed);
+    rest = rest.subspan(count);
   }
+  if (committed.empty()) return done;
   if (auto durable = barrier_->Sync(); !durable) {
     Log::Error("{}", durable.error().text);  // sealed all the same; shown as not durable
-    return {};
+  } else {
+    NoteAllDurable(committed);
   }
-  for (const auto& [id, epoch] : committed) {
-    bool evict = false;
-    {
-      MutexLock lock(mu_);
+  return done;
+}
+
+Status StoreImpl::CommitSome(std::span<const SealResult> results,
+                             std::vector<Committed>& committed) {
+  MutexLock lock(mu_);
+  std::vector<std::pair<Record*, Row>> sealed;
+  const auto done = journal_->Transact([&]() -> Status {
+    for (const SealResult& result : results) {
+      Record* record = Find(result.id);
+      if (record == nullptr || record->unlinked || record->epoch != result.epoch) continue;
+      if (record->row.state != State::kSealing) continue;
+      auto next = Sealed(*record, result);
+      if (!next) return Fail(next.error());
+      if (auto saved = journal_->Save(next->first); !saved) return saved;
+      if (next->second) {
+        if (auto saved = journal_->SaveSums(result.id, result.sums); !saved) return saved;
+      }
+      sealed.emplace_back(record, std::move(next->first));
+    }
+    return {};
+  });
+  if (!done) return done;
+  for (auto& [record, next] : sealed) {
+    committed.push_back({next.id, record->epoch});
+    Apply(*record, std::move(next));
+  }
+  return {};
+}
+
+void StoreImpl::NoteAllDurable(const std::vector<Committed>& committed) {
+  std::vector<ItemId> evictable;
+  {
+    MutexLock lock(mu_);
+    for (const auto& [id, epoch] : committed) {
       Record* record = Find(id);
       if (record == nullptr || record->unlinked || record->epoch != epoch) continue;
       Account(*record, -1);
       record->durable = true;
       Account(*record, +1);
-      evict = EvictableLocked(*record);
+      if (EvictableLocked(*record)) evictable.push_back(id);
     }
-    if (evict) TryEvict(id);
   }
-  return {};
+  for (const ItemId id : evictable) TryEvict(id);
 }
 
 void StoreImpl::DelaySeal(const SealJob& job, const Error& why) {

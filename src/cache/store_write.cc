@@ -177,6 +177,7 @@ Status StoreImpl::MarkClosed(ItemId id) {
   if (record->row.closed == mark) return {};
   Row next = record->row;
   next.closed = mark;
+  next.TakeTimes(mark);
   next.size = mark.size;
   next.disk_bytes = static_cast<uint64_t>(st->st_blocks) * 512;
   return Change(*record, std::move(next));
@@ -235,6 +236,7 @@ Status StoreImpl::CloseLocked(Record& record, const struct stat& st) {
   const bool marked = next.closed == mark;
   next.state = State::kSealing;
   next.closed = mark;
+  next.TakeTimes(mark);
   next.size = mark.size;
   next.disk_bytes = static_cast<uint64_t>(st.st_blocks) * 512;
   next.error_code = 0;

@@ -9,6 +9,8 @@ TEST_F(StoreTest, AFileIsSealedAfterItsClose) {
   EXPECT_EQ(1u, item.generation);
   EXPECT_EQ(5u, item.size);
   EXPECT_GT(item.sealed_ns, 0);
+  EXPECT_EQ(SomeAttr().mode, item.attr.mode);
+  EXPECT_GT(item.attr.mtime_ns, SomeAttr().mtime_ns);  // of the write
   const Overlay overlay = store_->Lookup("/a/b.txt");
   EXPECT_EQ(Overlay::Kind::kItem, overlay.kind);
   EXPECT_EQ(item.id, overlay.item.id);
@@ -63,7 +65,7 @@ TEST_F(StoreTest, AVerifiedFileIsEvictedAndStaysVisibleUntilListed) {
   const auto memory = store_->Recall("/f");
   ASSERT_TRUE(memory);
   EXPECT_TRUE(memory->confirmed);
-  EXPECT_EQ(SomeAttr(), memory->attr);
+  EXPECT_EQ(item.attr, memory->attr);
   EXPECT_EQ("id", memory->identity.id);
 }
 
