@@ -210,6 +210,9 @@ Result<FileDescriptor> DirStore::OpenPrivate(const std::string& name, uint64_t s
     file = disk::Open(local, O_RDWR | O_CREAT, 0644);
   }
   if (!file) return Fail(file.error());
+  const Result<struct stat> st = disk::Stat(file->get());
+  // Truncating to the same size would change the modification time, to which hashes are tied.
+  if (st && static_cast<uint64_t>(st->st_size) == size) return file;
   if (Status sized = disk::Truncate(file->get(), size); !sized) return Fail(sized.error());
   return file;
 }

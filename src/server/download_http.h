@@ -41,6 +41,9 @@ class DownloadHttp {
 // somebody else has looked at.
 class HttpConnections : public httplib::Server {
  public:
+  // httplib takes a server without a listening socket for one that is being stopped; nothing else
+  // looks at the value.
+  HttpConnections() { svr_sock_ = 0; }
   // Answers the requests that have arrived on `fd`. False when the connection is to be closed.
   bool ServeWaiting(int fd);
 };
