@@ -9,8 +9,8 @@
 #include "cli/control_client.h"
 #include "cli/exit_codes.h"
 #include "cli/left_behind.h"
-#include "cli/mounts.h"
 #include "cli/paths.h"
+#include "fs/mount_point.h"
 
 namespace outboxfs::cli {
 namespace {
@@ -20,13 +20,13 @@ constexpr std::chrono::milliseconds kExitTime{30'000};
 
 // There is a mount but no daemon that answers: it was killed.
 int RemoveDeadMount(const std::string& mountpoint) {
-  const std::optional<MountEntry> entry = MountAt(mountpoint);
+  const std::optional<fs::MountEntry> entry = fs::FindMount(mountpoint);
   if (!entry) return Complain(kExitFailed, fmt::format("{} is not mounted", mountpoint));
-  if (!IsOutboxfs(*entry)) {
+  if (entry->type != "fuse.outboxfs") {
     return Complain(kExitFailed, fmt::format("{} is not a mount of outboxfs but of {}", mountpoint,
                                              entry->type));
   }
-  if (const Status gone = LazyUnmount(mountpoint); !gone) {
+  if (const Status gone = fs::DropDeadMount(mountpoint); !gone) {
     return Complain(kExitFailed, gone.error().text);
   }
   fmt::print("{}: removed a mount whose daemon was dead; the next mount takes up its files\n",

@@ -67,9 +67,9 @@ Result<std::vector<std::string>> LivingSockets(const Environment& environment) {
   std::vector<std::string> sockets;
   std::error_code error;
   for (const auto& entry : std::filesystem::directory_iterator(*runtime, error)) {
-    if (entry.path().extension() == ".sock" && ConnectTo(entry.path())) {
-      sockets.push_back(entry.path());
-    }
+    if (entry.path().extension() != ".sock") continue;
+    const Result<FileDescriptor> answers = ConnectTo(entry.path());
+    if (answers) sockets.push_back(entry.path());
   }
   if (error) return FailErrno(error.value(), *runtime);
   std::sort(sockets.begin(), sockets.end());

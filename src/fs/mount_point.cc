@@ -79,14 +79,6 @@ bool UnmountByHelper(const std::string& path) {
   return WIFEXITED(status) && WEXITSTATUS(status) == 0;
 }
 
-Status DropDeadMount(const std::string& path) {
-  Log::Notice("unmounting {}: its daemon is dead", path);
-  if (umount2(path.c_str(), MNT_DETACH) == 0) return {};
-  const int code = errno;
-  if (code == EPERM && UnmountByHelper(path)) return {};
-  return FailErrno(code, "cannot unmount " + path + ", whose daemon is dead");
-}
-
 }  // namespace
 
 std::vector<MountEntry> ParseMountInfo(const std::string& text) {
@@ -107,6 +99,14 @@ std::optional<MountEntry> FindMount(const std::string& mountpoint) {
     if (entry.mountpoint == mountpoint) found = std::move(entry);
   }
   return found;
+}
+
+Status DropDeadMount(const std::string& path) {
+  Log::Notice("unmounting {}: its daemon is dead", path);
+  if (umount2(path.c_str(), MNT_DETACH) == 0) return {};
+  const int code = errno;
+  if (code == EPERM && UnmountByHelper(path)) return {};
+  return FailErrno(code, "cannot unmount " + path + ", whose daemon is dead");
 }
 
 Result<std::string> PrepareMountpoint(const std::string& path, bool allow_nonempty) {

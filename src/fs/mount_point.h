@@ -20,6 +20,8 @@ struct MountEntry {
 std::vector<MountEntry> ParseMountInfo(const std::string& text);
 // What is mounted at `mountpoint` now (the topmost).
 std::optional<MountEntry> FindMount(const std::string& mountpoint);
+// Detaches a mount whose daemon is dead; through fusermount3 where we have no right of our own.
+Status DropDeadMount(const std::string& path);
 
 // Makes sure that `path` can be mounted on, and returns it without symbolic links. A FUSE mount
 // whose daemon died is unmounted first. ENOENT, ENOTDIR, EACCES, ENOTEMPTY (unless

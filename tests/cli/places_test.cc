@@ -1,4 +1,4 @@
-// Paths, secret files and the table of mounts.
+// Paths and secret files.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <sys/stat.h>
@@ -6,7 +6,6 @@
 #include <filesystem>
 #include <fstream>
 
-#include "cli/mounts.h"
 #include "cli/paths.h"
 #include "cli/secret_file.h"
 #include "support/temp_dir.h"
@@ -67,14 +66,6 @@ TEST(SecretFiles, AreRefusedWhenOthersCanReadThem) {
   EXPECT_EQ(token.error().code, EACCES);
   EXPECT_THAT(token.error().text, HasSubstr("chmod 600"));
   EXPECT_FALSE(ReadSecretFile(dir / "missing"));
-}
-
-TEST(Mounts, AreFoundByTheirPath) {
-  const std::optional<MountEntry> proc = MountAt("/proc");
-  ASSERT_TRUE(proc);
-  EXPECT_EQ(proc->type, "proc");
-  EXPECT_FALSE(IsOutboxfs(*proc));
-  EXPECT_FALSE(MountAt("/proc/self"));
 }
 
 }  // namespace
