@@ -40,6 +40,8 @@ struct Hasher::Desk {
   std::set<HashRequest> asked;                          // final message not delivered yet
   std::set<HashType> wanted;                            // for our own proof
   bool busy = false;
+  bool sending = false;    // a final message is on its way
+  bool tell_idle = false;  // OnIdle is owed when it has ended
   bool ended = false;
   bool tell_server = false;
   int failures = 0;
@@ -86,7 +88,7 @@ DigestPlan Hasher::Desk::Plan() const {
 }
 
 Hasher::Hasher(remote::UploadApi& api, cache::Store& store, const Clock& clock,
-               HasherOptions options, HasherSink& sink)
+               HasherOptions options, ServeSink& sink)
     : api_(api),
       store_(store),
       clock_(clock),
@@ -122,6 +124,22 @@ void Hasher::Close(RunKey key, bool tell_server) {
     desks_->by_key.erase(it);
   }
   desk->stop.request_stop();
+}
+
+bool Hasher::CloseGently(RunKey key) {
+  {
+    MutexLock lock(desks_->mu);
+    const auto it = desks_->by_key.find(key);
+    if (it == desks_->by_key.end()) return true;
+    Desk& desk = *it->second;
+    if (desk.sending) {
+      desk.ended = desk.tell_idle = true;
+      desks_->by_key.erase(it);
+      return false;
+    }
+  }
+  Close(key, false);
+  return true;
 }
 
 Hasher::Admission Hasher::Ask(RunKey key, const HashRequest& asked) {
@@ -295,25 +313,32 @@ void Hasher::SendFinal(Desk& desk, const HashRequest& request) {
   report.bytes_hashed = report.total_bytes = desk.source.reader->size();
   {
     MutexLock lock(desks_->mu);
+    if (desk.ended) return;
+    desk.sending = true;
     report.hash = desk.digests.at(request.type);
     if (request.block_size > 0) report.block_hashes = desk.blocks.at(request.block_size);
   }
   const Status sent = api_.ReportHash(report, desk.stop.get_token());
-  if (sent) {
-    {
-      MutexLock lock(desks_->mu);
+  bool idle = false;
+  {
+    MutexLock lock(desks_->mu);
+    desk.sending = false;
+    idle = desk.tell_idle;
+    if (sent) {
       desk.asked.erase(request);
       desk.failures = 0;
+    } else {
+      desk.not_before = clock_.Now() + Backoff(desk.failures++, options_.backoff_first,
+                                               options_.backoff_max, Chance());
     }
-    sink_.OnHashGiven(desk.source.key);
-  } else if (sent.error().code == ENOENT) {
+  }
+  if (sent) sink_.OnHashGiven(desk.source.key);
+  if (idle) sink_.OnIdle(desk.source.key);
+  if (sent) return;
+  if (sent.error().code == ENOENT) {
     EndWithTrouble(desk, Trouble{Trouble::Kind::kUnknownUpload, sent.error()});
   } else if (sent.error().retry != Retry::kBackoff) {
     EndWithTrouble(desk, Trouble{Trouble::Kind::kRefused, sent.error()});
-  } else {
-    MutexLock lock(desks_->mu);
-    desk.not_before = clock_.Now() + Backoff(desk.failures++, options_.backoff_first,
-                                             options_.backoff_max, Chance());
   }
 }
 
@@ -323,7 +348,7 @@ void Hasher::EndWithTrouble(Desk& desk, Trouble trouble) {
     if (desk.ended) return;
     desk.ended = true;
   }
-  sink_.OnHashTrouble(desk.source.key, std::move(trouble));
+  sink_.OnTrouble(desk.source.key, std::move(trouble));
 }
 
 }  // namespace outboxfs::upload

@@ -7,7 +7,6 @@
 #pragma once
 
 #include <chrono>
-#include <functional>
 #include <memory>
 #include <set>
 #include <thread>
@@ -29,22 +28,11 @@ struct HasherOptions {
   std::chrono::nanoseconds backoff_max = std::chrono::seconds(15);
 };
 
-// News from the pool's threads; none may block.
-class HasherSink {
- public:
-  virtual ~HasherSink() = default;
-  // A final message with a whole-file hash was delivered.
-  virtual void OnHashGiven(RunKey key) = 0;
-  // What Compute asked for is in the store.
-  virtual void OnComputed(RunKey key) = 0;
-  virtual void OnHashTrouble(RunKey key, Trouble trouble) = 0;
-};
-
 class Hasher {
  public:
   // References must outlive it.
   Hasher(remote::UploadApi& api, cache::Store& store, const Clock& clock, HasherOptions options,
-         HasherSink& sink);
+         ServeSink& sink);
   ~Hasher();
   Hasher(const Hasher&) = delete;
   Hasher& operator=(const Hasher&) = delete;
@@ -54,6 +42,10 @@ class Hasher {
   // Ends running work; a job that the server asked for gets one last message without value when
   // `tell_server`.
   void Close(RunKey key, bool tell_server);
+
+  // After success: as Close, but a final message on its way is let through: it is part of the
+  // proof. True when there is none; else OnIdle follows.
+  bool CloseGently(RunKey key);
 
   enum class Admission { kQueued, kUnknownType, kTooManyBlocks, kClosed };
   Admission Ask(RunKey key, const remote::HashRequest& request);
@@ -81,7 +73,7 @@ class Hasher {
   cache::Store& store_;
   const Clock& clock_;
   const HasherOptions options_;
-  HasherSink& sink_;
+  ServeSink& sink_;
   const std::unique_ptr<Desks> desks_;
   std::vector<std::jthread> threads_;  // last: joined before anything above goes
 };

@@ -22,6 +22,7 @@ using remote::ListingPtr;
 // A listing of the directory this young serves the first look: our own changes since are in it.
 constexpr auto kYoung = std::chrono::seconds(3);
 constexpr size_t kPiece = 1 << 20;
+constexpr uint64_t kHashFirst = 4 << 20;  // files up to this size are hashed before Start
 
 // The digests of an item are computed only because the server asked, or were told with Start.
 bool WasHashGiven(const Item& item) { return !item.digests.empty(); }
@@ -153,6 +154,7 @@ Evidence EvidenceOf(const Rooms& rooms, const Item& item, const std::string& pat
 }
 
 Result<LookResult> LookBeforeStart(const Rooms& rooms, const Item& item,
+                                   const std::set<remote::HashType>& listed,
                                    const std::stop_token& stop) {
   Result<std::unique_ptr<cache::SealedReader>> reader =
       rooms.store.OpenSealed(item.id, item.generation);
@@ -171,6 +173,12 @@ Result<LookResult> LookBeforeStart(const Rooms& rooms, const Item& item,
       return Fail(clean.error());
     }
     if (Status gone = rooms.store.MarkUploadGone(item.id); !gone) return Fail(gone.error());
+  }
+  std::set<remote::HashType> missing = listed;
+  for (const auto& [type, hex] : item.digests) missing.erase(static_cast<remote::HashType>(type));
+  if (!missing.empty() && item.size <= kHashFirst) {
+    const auto digests = ComputeDigests(rooms, item, *result.reader, missing, stop);
+    if (!digests) return Fail(digests.error());
   }
   Result<Look> look = ChoosePath(rooms, item, stop);
   if (!look) return Fail(look.error());

@@ -16,7 +16,10 @@ struct LookResult {
   std::shared_ptr<cache::SealedReader> reader;  // of the item's generation
 };
 
+// `listed`: hashes that this server shows in listings; of a small file they are computed at once
+// and go along with Start, which may spare the upload.
 Result<LookResult> LookBeforeStart(const Rooms& rooms, const cache::Item& item,
+                                   const std::set<remote::HashType>& listed,
                                    const std::stop_token& stop);
 
 // Hashes the sealed bytes here and now and keeps the result in the store.

@@ -55,7 +55,9 @@ struct ReadServer::Lane {
   std::deque<remote::ReadRequest> order;       // requests with bytes not handed out yet
   std::deque<Piece> again;                     // pieces whose call failed
   SteadyTime not_before;                       // while backing off
-  bool ended = false;                          // reported trouble: serves nothing more
+  int running = 0;                             // pieces in a thread's hands
+  bool ended = false;                          // serves nothing more
+  bool tell_idle = false;                      // OnIdle is owed once nothing runs
   std::atomic<uint64_t> served{0};
 
   bool HasWork(SteadyTime now) const {
@@ -117,12 +119,12 @@ void ReadServer::Lane::Done(const Piece& piece) {
 }
 
 ReadServer::ReadServer(remote::UploadApi& api, cache::Store& store, const Clock& clock,
-                       ReadServerOptions options, OnTrouble on_trouble)
+                       ReadServerOptions options, ServeSink& sink)
     : api_(api),
       store_(store),
       clock_(clock),
       options_(options),
-      on_trouble_(std::move(on_trouble)),
+      sink_(sink),
       window_(options.window),
       bucket_(options.bwlimit),
       lanes_(std::make_unique<Lanes>()) {
@@ -154,6 +156,15 @@ void ReadServer::Close(RunKey key) {
     lanes_->by_key.erase(it);
   }
   lane->stop.request_stop();
+}
+
+bool ReadServer::CloseGently(RunKey key) {
+  MutexLock lock(lanes_->mu);
+  const auto it = lanes_->by_key.find(key);
+  if (it == lanes_->by_key.end()) return true;
+  it->second->ended = true;
+  it->second->tell_idle = it->second->running > 0;
+  return !it->second->tell_idle;
 }
 
 ReadServer::Admission ReadServer::Add(RunKey key, const remote::ReadRequest& request) {
@@ -192,12 +203,14 @@ void ReadServer::Run(const std::stop_token& stop) {
 }
 
 bool ReadServer::Next(const std::stop_token& stop, std::shared_ptr<Lane>& lane, Piece& piece) {
+  lane.reset();  // an ended upload may not be kept open by an idle thread
   MutexLock lock(lanes_->mu);
   while (!stop.stop_requested()) {
     const SteadyTime now = clock_.Now();
     lane = lanes_->PickLocked(now);
     if (lane != nullptr) {
       piece = lane->TakePiece();
+      ++lane->running;
       if (lane->HasWork(now)) lanes_->changed.NotifyOne();  // pieces of one request go side by side
       return true;
     }
@@ -251,10 +264,14 @@ void ReadServer::Finish(const std::shared_ptr<Lane>& lane, const Piece& piece,
   // has arrived all the same.
   const bool unwanted = code == ESTALE && !trouble;
   if (outcome || (unwanted && piece.failures > 0)) CountServed(*lane, piece.range);
+  bool idle = false;
   {
     MutexLock lock(lanes_->mu);
-    if (lane->ended) return;
-    if (outcome || unwanted) {
+    --lane->running;
+    if (lane->ended) {
+      idle = lane->running == 0 && std::exchange(lane->tell_idle, false);
+      trouble.reset();
+    } else if (outcome || unwanted) {
       lane->Done(piece);
     } else if (!trouble && code != ENOENT && outcome.error().retry == Retry::kBackoff) {
       Piece again = piece;
@@ -271,7 +288,8 @@ void ReadServer::Finish(const std::shared_ptr<Lane>& lane, const Piece& piece,
                outcome.error().text);
     lanes_->changed.NotifyOne();  // somebody has to wait until `not_before`
   }
-  if (trouble) on_trouble_(lane->source.key, *std::move(trouble));
+  if (trouble) sink_.OnTrouble(lane->source.key, *std::move(trouble));
+  if (idle) sink_.OnIdle(lane->source.key);
 }
 
 void ReadServer::CountServed(Lane& lane, const ByteRange& range) {

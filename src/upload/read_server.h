@@ -8,7 +8,6 @@
 #include <atomic>
 #include <chrono>
 #include <cstdint>
-#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -35,11 +34,9 @@ struct ReadServerOptions {
 
 class ReadServer {
  public:
-  using OnTrouble = std::function<void(RunKey, Trouble)>;  // from the pool; must not block
-
   // References must outlive it.
   ReadServer(remote::UploadApi& api, cache::Store& store, const Clock& clock,
-             ReadServerOptions options, OnTrouble on_trouble);
+             ReadServerOptions options, ServeSink& sink);
   ~ReadServer();
   ReadServer(const ReadServer&) = delete;
   ReadServer& operator=(const ReadServer&) = delete;
@@ -47,6 +44,10 @@ class ReadServer {
   void Open(Source source);
   // Drops what is queued and ends running calls. Unknown keys are ignored.
   void Close(RunKey key);
+  // After success: drops what is queued, but lets running calls end, for their acknowledgements are
+  // part of the proof (the server's Finish overtakes its last replies). True when none is running;
+  // else OnIdle follows.
+  bool CloseGently(RunKey key);
 
   enum class Admission { kQueued, kDuplicate, kPastEnd, kTooMany, kClosed };
   Admission Add(RunKey key, const remote::ReadRequest& request);
@@ -78,7 +79,7 @@ class ReadServer {
   cache::Store& store_;
   const Clock& clock_;
   const ReadServerOptions options_;
-  const OnTrouble on_trouble_;
+  ServeSink& sink_;
   Permits window_;
   TokenBucket bucket_;
   std::atomic<uint64_t> bytes_acknowledged_{0};

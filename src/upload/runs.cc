@@ -13,6 +13,7 @@ namespace outboxfs::upload {
 namespace {
 
 using cache::Item;
+using cache::State;
 
 constexpr auto kMaxPatience = std::chrono::minutes(10);
 constexpr auto kSoon = std::chrono::seconds(2);  // a second look at an upload that seems gone
@@ -57,8 +58,8 @@ void Scheduler::Work(RunKey key, std::function<Event(const std::stop_token&)> jo
 
 void Scheduler::Perform(Run& run, const action::LookFirst& /*look*/) {
   const RunKey key = run.key;
-  workers_.Post([this, key, item = run.item](const std::stop_token& stop) {
-    auto result = LookBeforeStart(rooms_, item, stop);
+  workers_.Post([this, key, item = run.item, listed = listed_hashes_](const std::stop_token& stop) {
+    auto result = LookBeforeStart(rooms_, item, listed, stop);
     Post([this, key, result = std::move(result)]() ABSL_NO_THREAD_SAFETY_ANALYSIS {
       Run* at = FindRun(key);
       if (at == nullptr) return;
@@ -145,14 +146,27 @@ void Scheduler::Absurd(Run& run, std::string text) {
 void Scheduler::Perform(Run& run, const action::StopWork& stop) {
   run.bytes_served = std::max(run.bytes_served, reads_.ProgressOf(run.key).served);
   run.bytes_hashed = std::max(run.bytes_hashed, hasher_.BytesHashed(run.key));
-  reads_.Close(run.key);
-  hasher_.Close(run.key, stop.tell_server);
+  using How = action::StopWork::How;
+  if (stop.how == How::kGently) {
+    run.busy = (reads_.CloseGently(run.key) ? 0 : 1) + (hasher_.CloseGently(run.key) ? 0 : 1);
+  } else {
+    reads_.Close(run.key);
+    hasher_.Close(run.key, stop.how == How::kTellServer);
+  }
+  DropReader(run);
   const auto it = by_upload_id_.find(run.session.upload_id());
   // Late messages of a finished upload are no unknown ones: they go to the session, which ignores
   // them.
   if (it != by_upload_id_.end() && run.session.state() == Session::State::kEnded) {
     by_upload_id_.erase(it);
   }
+}
+
+// The last pin may remove the bytes of a deleted file: not on this thread.
+void Scheduler::DropReader(Run& run) {
+  if (run.reader == nullptr) return;
+  workers_.Post([reader = std::move(run.reader)](const std::stop_token& /*stop*/) {});
+  run.reader = nullptr;
 }
 
 void Scheduler::Heard(Run& run) {
@@ -204,14 +218,37 @@ void Scheduler::Perform(Run& run, const action::AskReplay& /*ask*/) {
 // ---- After success ----------------------------------------------------------------------------
 
 void Scheduler::Perform(Run& run, const action::Verify& /*verify*/) {
+  if (run.busy > 0) {
+    run.wants_verify = true;
+    return;
+  }
+  reads_.Close(run.key);
   const SteadyTime now = rooms_.clock.Now();
   SteadyTime not_before = now;
   if (run.verify_since) {
-    not_before += Backoff(run.verify_tries++, kFirstVerifyRetry, kMaxVerifyRetry, Chance());
+    const int tries = run.verify_tries++;
+    if (tries > 0) {
+      not_before += Backoff(tries - 1, kFirstVerifyRetry, kMaxVerifyRetry, Chance());
+    }
   } else {
     run.verify_since = now;
+    // This server lists hashes that it did not ask for: have them ready before the listing comes.
+    std::set<remote::HashType> missing = MissingHashes(run);
+    if (!missing.empty()) {
+      Perform(run, action::Compute{std::move(missing)});
+      return;
+    }
+    run.verify_tries = 1;
   }
   board_.Add(ParentOf(run.session.upload_path()), run.key, not_before);
+}
+
+std::set<remote::HashType> Scheduler::MissingHashes(const Run& run) const {
+  std::set<remote::HashType> missing = listed_hashes_;
+  const std::optional<Item> now = rooms_.store.Get(run.item.id);
+  if (!now) return {};
+  for (const auto& [type, hex] : now->digests) missing.erase(static_cast<remote::HashType>(type));
+  return missing;
 }
 
 void Scheduler::StartVerifications(SteadyTime now) {
@@ -248,6 +285,7 @@ void Scheduler::OnVerified(const std::string& dir, std::chrono::nanoseconds took
       if (run->session.state() == Session::State::kVerifying) Perform(*run, action::Verify{});
     } else {
       const bool late = MayBeLag(outcome.judgement.finding);
+      listed_hashes_.insert(outcome.judgement.missing.begin(), outcome.judgement.missing.end());
       const auto patience = options_.verify_patience / (late ? 1 : kWrongResultPart);
       Tell(outcome.key, event::Judged{outcome.judgement, outcome.placed,
                                       now - run->verify_since.value_or(now) >= patience});
@@ -256,9 +294,23 @@ void Scheduler::OnVerified(const std::string& dir, std::chrono::nanoseconds took
 }
 
 void Scheduler::Perform(Run& run, const action::Compute& compute) {
-  const std::optional<Item> now = rooms_.store.Get(run.item.id);
-  hasher_.Open(SourceOf(run), now ? now->digests : cache::Digests{});
-  hasher_.Compute(run.key, compute.types);
+  workers_.Post(
+      [this, source = SourceOf(run), types = compute.types](const std::stop_token& /*stop*/) {
+        Source opened = source;
+        auto reader = rooms_.store.OpenSealed(source.item, source.generation);
+        if (reader) opened.reader = std::move(*reader);
+        const Status outcome = reader ? Status() : Status(Fail(reader.error()));
+        Post([this, opened, types, outcome]() ABSL_NO_THREAD_SAFETY_ANALYSIS {
+          const Run* at = FindRun(opened.key);
+          if (at == nullptr || at->session.state() != Session::State::kVerifying) return;
+          if (!outcome) {
+            Tell(opened.key, FailedEvent(outcome.error()));
+            return;
+          }
+          hasher_.Open(opened, {});
+          hasher_.Compute(opened.key, types);
+        });
+      });
 }
 
 void Scheduler::Perform(Run& run, const action::Place& /*place*/) {
@@ -288,15 +340,17 @@ void Scheduler::RetryPlacing() {
 
 void Scheduler::Perform(Run& run, const action::Clean& /*clean*/) {
   Leftover leftover = LeftoverOf(rooms_, run.item);
+  leftover.keep_path.clear();
   leftover.upload_id = run.session.upload_id();
   leftover.upload_path = run.session.upload_path();
   leftover.replaced = run.session.replaced();
-  if (run.reader != nullptr) leftover.size = run.reader->size();
+  if (IsUnderWay(run.item.state)) leftover.size = run.item.size;
   Work(run.key, [this, id = run.item.id, leftover](const std::stop_token& stop) -> Event {
     Leftover now = leftover;
     const std::optional<Item> item = rooms_.store.Get(id);
-    const bool lives = item && item->state != cache::State::kRemoving;
-    now.keep_path = lives ? rooms_.ServerPath(item->path) : "";
+    // Without a row nobody asked for anything to be deleted.
+    if (!item) now.keep_path = now.upload_path;
+    if (item && item->state != State::kRemoving) now.keep_path = rooms_.ServerPath(item->path);
     const Status clean = CleanUp(rooms_, now, stop);
     if (!clean) return event::Failed{clean.error(), false};
     return event::Cleaned{};
@@ -339,7 +393,7 @@ void Scheduler::EndStale(const Run& run) {
   workers_.Post([this, key = run.key, id = run.item.id](const std::stop_token& /*stop*/) {
     const std::optional<Item> item = rooms_.store.Get(id);
     Status told;
-    if (item && item->state == cache::State::kRemoving) {
+    if (item && item->state == State::kRemoving) {
       told = rooms_.store.ForgetRemoved(id);
     } else if (item) {
       told = rooms_.store.MarkUploadGone(id);

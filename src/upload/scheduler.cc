@@ -20,11 +20,6 @@ constexpr auto kPenPatience = std::chrono::seconds(30);
 constexpr size_t kPenCapacity = 4096;
 constexpr auto kFirstPause = std::chrono::seconds(30);  // of the whole queue
 
-bool IsUnderWay(State state) {
-  return state == State::kWaiting || state == State::kUploading || state == State::kVerifying ||
-         state == State::kPlacing;
-}
-
 // Has it an upload that nobody wants any more, and nothing else to do?
 bool NeedsCleaning(const Item& item) {
   if (item.state == State::kRemoving) return true;
@@ -42,6 +37,11 @@ ReadServerOptions ReadOptions(const UploadOptions& options) {
 
 }  // namespace
 
+bool IsUnderWay(State state) {
+  return state == State::kWaiting || state == State::kUploading || state == State::kVerifying ||
+         state == State::kPlacing;
+}
+
 Scheduler::Scheduler(const Rooms& rooms)
     : rooms_(rooms),
       options_(rooms.options),
@@ -49,8 +49,7 @@ Scheduler::Scheduler(const Rooms& rooms)
       board_(rooms.options.verify_interval),
       pen_(kPenCapacity, kPenPatience),
       workers_(static_cast<size_t>(rooms.options.transfers) + 2),
-      reads_(rooms.uploads, rooms.store, rooms.clock, ReadOptions(rooms.options),
-             [this](RunKey key, Trouble trouble) { OnHashTrouble(key, std::move(trouble)); }),
+      reads_(rooms.uploads, rooms.store, rooms.clock, ReadOptions(rooms.options), *this),
       hasher_(rooms.uploads, rooms.store, rooms.clock, HasherOptions{}, *this),
       channel_(rooms.uploads, *this, ChannelOptions{rooms.store.device_id()}) {
   thread_ = StartThread("obx-scheduler", [this](std::stop_token stop) { RunLoop(stop); });
@@ -143,9 +142,11 @@ void Scheduler::Touch(ItemId id) {
 }
 
 void Scheduler::TouchRunning(Run& run, const Item* item) {
-  const bool current =
-      item != nullptr && item->generation == run.item.generation && IsUnderWay(item->state);
-  if (current || run.ending) return;
+  // A deleted item with a started upload stays as kRemoving. One that left or is clean was finished
+  // by this very run, whose own word of it is still on its way; or nothing was started, and then
+  // the next step finds out.
+  if (run.ending || item == nullptr || item->state == State::kClean) return;
+  if (item->generation == run.item.generation && IsUnderWay(item->state)) return;
   run.changed = true;
   if (!run.takes_dir_place) Tell(run.key, event::Stale{});
 }

@@ -12,6 +12,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <thread>
 #include <unordered_map>
@@ -35,7 +36,10 @@
 
 namespace outboxfs::upload {
 
-class Scheduler final : private ChannelSink, private HasherSink {
+// Sealed, and on its way to the remote.
+bool IsUnderWay(cache::State state);
+
+class Scheduler final : private ChannelSink, private ServeSink {
  public:
   // `rooms` and what it refers to must outlive it.
   explicit Scheduler(const Rooms& rooms);
@@ -69,6 +73,8 @@ class Scheduler final : private ChannelSink, private HasherSink {
     std::chrono::nanoseconds patience{0};
     uint64_t last_bytes = 0;
     // Verifying.
+    int busy = 0;               // pools whose last answers are still on their way
+    bool wants_verify = false;  // when they have come
     std::optional<SteadyTime> verify_since;
     int verify_tries = 0;
     // For status.
@@ -133,19 +139,22 @@ class Scheduler final : private ChannelSink, private HasherSink {
   void StartVerifications(SteadyTime now) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   void OnVerified(const std::string& dir, std::chrono::nanoseconds took,
                   const std::vector<VerifyOutcome>& outcomes) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  void DropReader(Run& run);
+  std::set<remote::HashType> MissingHashes(const Run& run) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   void Heard(Run& run) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   void RetryPlacing() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   // Posts a blocking job whose outcome comes back as an event.
   void Work(RunKey key, std::function<Event(const std::stop_token&)> job);
 
-  // ---- channel_events.cc: ChannelSink and HasherSink
+  // ---- ears.cc: ChannelSink and ServeSink
   void OnChannelUp() override;
   void OnChannelDown(const Error& error) override;
   bool OnChannelEvent(remote::ChannelEvent event) override;
   void Deliver(remote::ChannelEvent event) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  void OnTrouble(RunKey key, Trouble trouble) override;
+  void OnIdle(RunKey key) override;
   void OnHashGiven(RunKey key) override;
   void OnComputed(RunKey key) override;
-  void OnHashTrouble(RunKey key, Trouble trouble) override;
 
   const Rooms& rooms_;
   const UploadOptions& options_;
@@ -164,7 +173,8 @@ class Scheduler final : private ChannelSink, private HasherSink {
   Agenda agenda_ ABSL_GUARDED_BY(mu_);
   VerifyBoard board_ ABSL_GUARDED_BY(mu_);
   HoldingPen pen_ ABSL_GUARDED_BY(mu_);
-  bool started_ ABSL_GUARDED_BY(mu_) = false;  // the store was read once
+  std::set<remote::HashType> listed_hashes_ ABSL_GUARDED_BY(mu_);  // that this server lists unasked
+  bool started_ ABSL_GUARDED_BY(mu_) = false;                      // the store was read once
   bool no_quiet_time_ ABSL_GUARDED_BY(mu_) = false;
   bool channel_up_ ABSL_GUARDED_BY(mu_) = false;
   std::string channel_error_ ABSL_GUARDED_BY(mu_) = "not connected yet";

@@ -9,6 +9,7 @@ namespace outboxfs::upload {
 namespace {
 
 using remote::UploadStatus;
+using How = action::StopWork::How;
 
 // One miss may be a server that is just moving the entry from its queue to the listing.
 constexpr int kMissesUntilLost = 2;
@@ -31,7 +32,7 @@ Actions Session::Begin() {
 
 Actions Session::BeginClean() {
   stale_ = true;
-  return ToCleaning(false);
+  return ToCleaning(How::kAtOnce);
 }
 
 Actions Session::On(const Event& event) {
@@ -73,10 +74,10 @@ Actions Session::Handle(const event::Looked& looked) {
       state_ = State::kStarting;
       return {action::Start{}};
     case Look::Kind::kThere:
-      if (stale_) return ToCleaning(false);
+      if (stale_) return ToCleaning(How::kAtOnce);
       return ToVerifying();
     case Look::Kind::kAdopt:
-      if (stale_) return ToCleaning(false);
+      if (stale_) return ToCleaning(How::kAtOnce);
       return ToServing();
   }
   return {};
@@ -86,7 +87,7 @@ Actions Session::Handle(const event::Started& started) {
   if (state_ != State::kStarting) return {};
   upload_id_ = started.upload_id;
   hash_given_ = started.hash_given;
-  if (stale_) return ToCleaning(false);
+  if (stale_) return ToCleaning(How::kAtOnce);
   return ToServing();
 }
 
@@ -114,7 +115,7 @@ Actions Session::Handle(const event::Told& told) {
   if (status != UploadStatus::kError) return EndFailed(std::move(error), true);
   // The server may go on after an Error by itself: the old upload has to go before the next one.
   failure_ = std::move(error);
-  return ToCleaning(false);
+  return ToCleaning(How::kAtOnce);
 }
 
 Actions Session::Handle(const event::Troubled& troubled) {
@@ -125,15 +126,15 @@ Actions Session::Handle(const event::Troubled& troubled) {
       return Handle(event::Silent{});
     case Trouble::Kind::kChanged:
       stale_ = true;
-      return ToCleaning(true);
+      return ToCleaning(How::kTellServer);
     case Trouble::Kind::kUnreadable:
     case Trouble::Kind::kAbsurd:
       failure_ = trouble.error;
       failure_->retry = Retry::kPark;
-      return ToCleaning(true);
+      return ToCleaning(How::kTellServer);
     case Trouble::Kind::kRefused:
       failure_ = trouble.error;
-      return ToCleaning(true);
+      return ToCleaning(How::kTellServer);
   }
   return {};
 }
@@ -231,23 +232,25 @@ Actions Session::Handle(const event::Failed& failed) {
   switch (state_) {
     case State::kLooking:
       if (!stale_) return EndFailed(failed.error, false);
-      return ToCleaning(false);
-    case State::kStarting:  // the server may have begun it all the same
+      return ToCleaning(How::kAtOnce);
+    case State::kStarting:
+      if (failed.stale) return EndStale();  // nothing was sent
+      // The server may have begun it all the same.
       if (!stale_) return EndFailed(failed.error, false);
-      return ToCleaning(false);
+      return ToCleaning(How::kAtOnce);
     case State::kServing:  // a lookup: the next one follows by time
       looking_up_ = false;
       return {};
+    case State::kVerifying:
     case State::kPlacing:
       if (!stale_) return EndFailed(failed.error, false);
-      return ToCleaning(false);
+      return ToCleaning(How::kAtOnce);
     case State::kCleaning: {
       state_ = State::kEnded;
       if (failure_ && !stale_)
         return {action::End{action::End::Outcome::kFailed, *failure_, false}};
       return {action::End{action::End::Outcome::kNotCleaned, failed.error, false}};
     }
-    case State::kVerifying:
     case State::kEnded:
       break;
   }
@@ -258,7 +261,7 @@ Actions Session::Handle(const event::Stale& /*stale*/) {
   stale_ = true;
   // Elsewhere a job is running whose end must be awaited: it may be about to start or to move
   // something.
-  if (state_ == State::kServing || state_ == State::kVerifying) return ToCleaning(true);
+  if (state_ == State::kServing || state_ == State::kVerifying) return ToCleaning(How::kTellServer);
   return {};
 }
 
@@ -273,25 +276,21 @@ Actions Session::ToServing() {
 }
 
 Actions Session::ToVerifying() {
-  Actions actions;
-  // The bytes stay open: a listed hash may have to be computed.
-  if (state_ == State::kServing) actions.emplace_back(action::StopWork{false});
   state_ = State::kVerifying;
   paused_ = false;
-  actions.emplace_back(action::Verify{});
-  return actions;
+  return {action::StopWork{How::kGently}, action::Verify{}};
 }
 
-Actions Session::ToCleaning(bool tell_server) {
+Actions Session::ToCleaning(How how) {
   state_ = State::kCleaning;
   paused_ = false;
-  return {action::StopWork{tell_server}, action::Clean{}};
+  return {action::StopWork{how}, action::Clean{}};
 }
 
 Actions Session::EndFailed(Error error, bool upload_over) {
-  if (stale_) return ToCleaning(false);
+  if (stale_) return ToCleaning(How::kAtOnce);
   state_ = State::kEnded;
-  return {action::StopWork{false},
+  return {action::StopWork{},
           action::End{action::End::Outcome::kFailed, std::move(error), upload_over}};
 }
 

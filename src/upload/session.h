@@ -102,7 +102,12 @@ struct AnswerHash {
   remote::HashRequest request;
 };
 struct StopWork {
-  bool tell_server = false;  // that running hash jobs are cancelled
+  enum class How {
+    kGently,      // success: let running answers end
+    kAtOnce,      // nobody wants it any more
+    kTellServer,  // ... and the server hears that running hash jobs are cancelled
+  };
+  How how = How::kAtOnce;
 };
 struct LookUp {};     // answered by LookedUp or Failed
 struct AskReplay {};  // the server waits for us, but we have nothing to answer
@@ -167,7 +172,7 @@ class Session {
   void HeardFromServer();
   Actions ToServing();
   Actions ToVerifying();
-  Actions ToCleaning(bool tell_server);
+  Actions ToCleaning(action::StopWork::How how);
   Actions OnGone();
   Actions EndFailed(Error error, bool upload_over);
   Actions EndStale();

@@ -34,4 +34,17 @@ struct Trouble {
   Error error;
 };
 
+// News from the pools that serve an upload, from their threads; none may block.
+class ServeSink {
+ public:
+  virtual ~ServeSink() = default;
+  virtual void OnTrouble(RunKey key, Trouble trouble) = 0;
+  // The call that CloseGently left running has ended.
+  virtual void OnIdle(RunKey key) = 0;
+  // A final hash message was delivered.
+  virtual void OnHashGiven(RunKey key) = 0;
+  // What Hasher::Compute asked for is in the store.
+  virtual void OnComputed(RunKey key) = 0;
+};
+
 }  // namespace outboxfs::upload

@@ -71,12 +71,23 @@ void Scheduler::OnHashGiven(RunKey key) {
 }
 
 void Scheduler::OnComputed(RunKey key) {
-  Post([this, key]() ABSL_NO_THREAD_SAFETY_ANALYSIS { Tell(key, event::Computed{}); });
+  Post([this, key]() ABSL_NO_THREAD_SAFETY_ANALYSIS {
+    hasher_.Close(key, false);
+    Tell(key, event::Computed{});
+  });
 }
 
-void Scheduler::OnHashTrouble(RunKey key, Trouble trouble) {
+void Scheduler::OnTrouble(RunKey key, Trouble trouble) {
   Post([this, key, trouble = std::move(trouble)]()
            ABSL_NO_THREAD_SAFETY_ANALYSIS { Tell(key, event::Troubled{trouble}); });
+}
+
+void Scheduler::OnIdle(RunKey key) {
+  Post([this, key]() ABSL_NO_THREAD_SAFETY_ANALYSIS {
+    Run* run = FindRun(key);
+    if (run == nullptr || --run->busy > 0 || !std::exchange(run->wants_verify, false)) return;
+    if (run->session.state() == Session::State::kVerifying) Perform(*run, action::Verify{});
+  });
 }
 
 }  // namespace outboxfs::upload

@@ -1,0 +1,113 @@
+#include "upload/agenda.h"
+
+#include <gtest/gtest.h>
+
+namespace outboxfs::upload {
+namespace {
+
+using namespace std::chrono_literals;
+using Lane = Agenda::Lane;
+
+const SteadyTime kNow = SteadyTime(1h);
+constexpr Agenda::Places kAll{true, true, true, true};
+
+Agenda::Task TaskOf(cache::ItemId id, const std::string& path, int64_t order,
+                    Lane lane = Lane::kSmall) {
+  Agenda::Task task;
+  task.id = id;
+  task.lane = lane;
+  task.order = order;
+  task.path = path;
+  task.due = kNow;
+  return task;
+}
+
+TEST(Agenda, TheOldestGoesFirst) {
+  Agenda agenda;
+  agenda.Put(TaskOf(1, "/b", 20));
+  agenda.Put(TaskOf(2, "/a", 10));
+  EXPECT_EQ(agenda.TakeNext(kNow, kAll), 2U);
+  EXPECT_EQ(agenda.TakeNext(kNow, kAll), 1U);
+  EXPECT_FALSE(agenda.TakeNext(kNow, kAll));
+}
+
+TEST(Agenda, NothingStartsBeforeItsTime) {
+  Agenda agenda;
+  Agenda::Task task = TaskOf(1, "/a", 10);
+  task.due = kNow + 5s;
+  agenda.Put(task);
+  EXPECT_FALSE(agenda.TakeNext(kNow, kAll));
+  EXPECT_EQ(agenda.NextDue(), kNow + 5s);
+  EXPECT_EQ(agenda.TakeNext(kNow + 5s, kAll), 1U);
+}
+
+TEST(Agenda, AHugeFileWithoutAPlaceDoesNotStopSmallOnes) {
+  Agenda agenda;
+  agenda.Put(TaskOf(1, "/huge", 10, Lane::kLarge));
+  agenda.Put(TaskOf(2, "/small", 20));
+  EXPECT_EQ(agenda.TakeNext(kNow, {true, true, false, true}), 2U);
+  EXPECT_EQ(agenda.TakeNext(kNow, kAll), 1U);
+}
+
+TEST(Agenda, WhatIsBelowAMissingDirectoryWaitsForIt) {
+  Agenda agenda;
+  agenda.SetMissingDir(1, "/d");
+  agenda.Put(TaskOf(2, "/d/e/f", 10));
+  EXPECT_FALSE(agenda.TakeNext(kNow, kAll));
+  EXPECT_EQ(agenda.WaitsFor(2), "for its directory d");
+  agenda.Put(TaskOf(1, "/d", 20, Lane::kDir));
+  EXPECT_EQ(agenda.TakeNext(kNow, kAll), 1U);
+  EXPECT_FALSE(agenda.TakeNext(kNow, kAll));
+  agenda.ClearMissingDir(1);
+  EXPECT_EQ(agenda.TakeNext(kNow, kAll), 2U);
+}
+
+TEST(Agenda, ARenamedMissingDirectoryFreesWhatWaitedForItsOldName) {
+  Agenda agenda;
+  agenda.SetMissingDir(1, "/d");
+  agenda.Put(TaskOf(2, "/d/f", 10));
+  EXPECT_FALSE(agenda.TakeNext(kNow, kAll));
+  agenda.SetMissingDir(1, "/x");
+  EXPECT_EQ(agenda.TakeNext(kNow, kAll), 2U);
+}
+
+TEST(Agenda, OneOperationPerPath) {
+  Agenda agenda;
+  agenda.Put(TaskOf(1, "/a", 10));
+  agenda.Put(TaskOf(2, "/a", 20));
+  EXPECT_EQ(agenda.TakeNext(kNow, kAll), 1U);
+  EXPECT_FALSE(agenda.TakeNext(kNow, kAll));
+  EXPECT_FALSE(agenda.Claim("/a", 2));
+  agenda.ReleaseAll(1);
+  EXPECT_EQ(agenda.TakeNext(kNow, kAll), 2U);
+}
+
+TEST(Agenda, ReleasingFreesEveryPathOfTheItem) {
+  Agenda agenda;
+  EXPECT_TRUE(agenda.Claim("/a", 1));
+  EXPECT_TRUE(agenda.Claim("/b", 1));
+  EXPECT_TRUE(agenda.Claim("/b", 1));
+  agenda.ReleaseAll(1);
+  EXPECT_TRUE(agenda.Claim("/a", 2));
+  EXPECT_TRUE(agenda.Claim("/b", 3));
+}
+
+TEST(Agenda, CleaningDoesNotWaitForDirectories) {
+  Agenda agenda;
+  agenda.SetMissingDir(1, "/d");
+  agenda.Put(TaskOf(2, "/d/f", 10, Lane::kClean));
+  EXPECT_EQ(agenda.TakeNext(kNow, kAll), 2U);
+}
+
+TEST(Agenda, ANewTaskReplacesTheOldAndDropForgets) {
+  Agenda agenda;
+  agenda.Put(TaskOf(1, "/a", 10));
+  agenda.Put(TaskOf(1, "/b", 10));
+  EXPECT_EQ(agenda.size(), 1U);
+  EXPECT_EQ(agenda.Find(1)->path, "/b");
+  agenda.Drop(1);
+  EXPECT_FALSE(agenda.TakeNext(kNow, kAll));
+}
+
+}  // namespace
+}  // namespace outboxfs::upload
