@@ -31,6 +31,7 @@ class Connection {
   // EINVAL, or the errno of an unreadable CA file. Does not wait for the server.
   static Result<std::unique_ptr<Connection>> Open(const ConnectOptions& options);
 
+  ~Connection() = default;
   Connection(const Connection&) = delete;
   Connection& operator=(const Connection&) = delete;
 

@@ -83,8 +83,10 @@ Result<ListingPtr> DirCache::Get(const std::string& dir, const std::stop_token& 
   MutexLock lock(mu_);
   for (;;) {
     if (ListingPtr listing = FreshLocked(dir)) return listing;
-    const Slot& slot = SlotLocked(dir);
+    Slot& slot = SlotLocked(dir);
     if (slot.flights.empty() || slot.flights.back()->outdated) return Fly(dir, false, stop);
+    // A copy: the slot lets go of it while we wait.
+    // NOLINTNEXTLINE(performance-unnecessary-copy-initialization)
     const std::shared_ptr<Flight> flight = slot.flights.back();
     if (auto result = Join(flight, stop)) return *std::move(result);
   }

@@ -86,7 +86,8 @@ using HeaderList = std::unique_ptr<curl_slist, decltype(&curl_slist_free_all)>;
 HeaderList MakeHeaders(const HttpRequest& request) {
   curl_slist* list = nullptr;
   for (const auto& [name, value] : request.headers) {
-    const std::string line = name + ": " + value;
+    std::string line = name;
+    line.append(": ").append(value);
     if (line.find_first_of("\r\n") != std::string::npos) continue;
     curl_slist* longer = curl_slist_append(list, line.c_str());
     if (longer != nullptr) list = longer;

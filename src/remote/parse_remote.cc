@@ -73,7 +73,8 @@ std::string_view ParseFolder(std::string_view text, std::string& folder) {
 Result<RemoteSpec> ParseRemote(const std::string& text) {
   RemoteSpec spec;
   std::string_view rest = text;
-  if (text.find('\0') != std::string::npos) return Bad(text.c_str(), "it contains a NUL");
+  const size_t nul = text.find('\0');
+  if (nul != std::string::npos) return Bad(text.substr(0, nul), "it contains a NUL");
   if (!IsUtf8(text)) return Bad("...", "it is not UTF-8");
   const size_t scheme = rest.find("://");
   if (scheme != std::string_view::npos && rest.find('/') == scheme + 1) {
