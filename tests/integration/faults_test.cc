@@ -1,0 +1,184 @@
+// A server that goes away, comes back, asks strangely or refuses: nothing is lost, nothing hangs.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <filesystem>
+
+#include "support/program.h"
+#include "support/test_server.h"
+
+namespace outboxfs {
+namespace {
+
+namespace fs = std::filesystem;
+using ::testing::HasSubstr;
+using server::Knobs;
+using server::Outcome;
+using server::Phase;
+using server::ReadOrder;
+using test::Eventually;
+using test::Finished;
+using test::Pattern;
+using test::ProgramMount;
+using test::ReadWholeFile;
+using test::TestServer;
+using test::WriteFile;
+
+constexpr size_t kSize = (6 << 20) + 77;
+
+// A mount of a server whose knobs the test holds.
+class FaultsTest : public ::testing::Test {
+ protected:
+  void Start(Knobs knobs = {}) {
+    server_.emplace(knobs);
+    mount_ = std::make_unique<ProgramMount>(
+        test::MountSpec{.remote = (*server_)->endpoint(), .token = (*server_)->token()});
+    ASSERT_TRUE(mount_->ok()) << mount_->error();
+  }
+  void WriteAndCompare(const std::string& name, size_t size = kSize) {
+    WriteFile(*mount_ / name, Pattern(size));
+    const Finished waited = mount_->WaitUploaded();
+    ASSERT_EQ(waited.exit_code, 0) << waited.err << mount_->Status(".items");
+    EXPECT_TRUE(ReadWholeFile(server_->Local("/" + name)) == Pattern(size)) << name;
+  }
+  bool UploadIsUnderWay() {
+    return Eventually([&] { return (*server_)->counters().bytes_received > 0; });
+  }
+
+  std::optional<TestServer> server_;
+  std::unique_ptr<ProgramMount> mount_;
+};
+
+TEST_F(FaultsTest, ADroppedChannelIsOpenedAgainAndRequestsAreReplayed) {
+  Start({.drop_channel_every = 5});
+  WriteAndCompare("file");
+  EXPECT_GT((*server_)->counters().channels_opened, 1U);
+}
+
+TEST_F(FaultsTest, AServerThatRestartsInTheMiddleGetsTheFileAnyway) {
+  Start({.read_size = 64 << 10, .reads_in_flight = 1, .reply_delay = server::Millis(5)});
+  WriteFile(*mount_ / "file", Pattern(kSize));
+  ASSERT_TRUE(UploadIsUnderWay());
+  server_->Restart();
+  server_->Change([](Knobs& knobs) {
+    knobs.reads_in_flight = 8;
+    knobs.reply_delay = server::Millis(0);
+  });
+  EXPECT_EQ(mount_->WaitUploaded().exit_code, 0);
+  EXPECT_TRUE(ReadWholeFile(server_->Local("/file")) == Pattern(kSize));
+}
+
+TEST_F(FaultsTest, EveryHashTypeIsAnswered) {
+  for (const server::HashAsk ask :
+       {server::HashAsk{1, 0}, server::HashAsk{1, 1 << 20}, server::HashAsk{2, 0},
+        server::HashAsk{3, 0}}) {
+    Start({.hashes = {ask}, .rapid_known = false, .rapid_after_hash = false});
+    WriteAndCompare("hashed by " + std::to_string(ask.type));
+    EXPECT_GE((*server_)->counters().hashes_asked, 1U);
+    mount_.reset();
+    server_.reset();
+  }
+}
+
+TEST_F(FaultsTest, KnownContentIsUploadedWithoutSendingIt) {
+  Start({.hashes = {{2, 0}}, .rapid_after_hash = true});
+  WriteAndCompare("first");
+  const uint64_t sent = (*server_)->counters().bytes_received;
+  WriteAndCompare("second");
+  EXPECT_EQ((*server_)->counters().bytes_received, sent);
+  EXPECT_GE((*server_)->counters().rapid_uploads, 1U);
+}
+
+TEST_F(FaultsTest, ReadsInAnyOrderGiveTheSameFile) {
+  for (const ReadOrder order : {ReadOrder::kRandom, ReadOrder::kOverlapping, ReadOrder::kDuplicate}) {
+    Start({.read_size = 300'000, .read_order = order, .lazy = server::LazyReads::kMixed});
+    WriteAndCompare("file");
+    mount_.reset();
+    server_.reset();
+  }
+}
+
+TEST_F(FaultsTest, SeveralFilesGoUpAtOnce) {
+  Start({.hold = Phase::kFinishing});
+  for (const char* name : {"a", "b", "c", "d", "e"}) WriteFile(*mount_ / name, Pattern(100'000));
+  // Four places: the fifth waits although nothing is finished.
+  EXPECT_TRUE(Eventually([&] {
+    return mount_->Status("[.items[] | select(.bytes_done == 100000)] | length") == "4";
+  })) << mount_->Status(".items");
+  EXPECT_EQ(mount_->Status("[.items[] | select(.state == \"queued\")] | length"), "1");
+  server_->Change([](Knobs& knobs) { knobs.hold = Phase::kNone; });
+  EXPECT_EQ(mount_->WaitUploaded().exit_code, 0);
+}
+
+TEST_F(FaultsTest, AnErrorIsTriedAgainByItself) {
+  Start({.outcome = Outcome::kError, .outcome_text = "the cloud hiccuped"});
+  WriteFile(*mount_ / "file", "bytes");
+  EXPECT_TRUE(Eventually([&] {
+    return mount_->Status(".items[0].note").find("hiccuped") != std::string::npos;
+  })) << mount_->Status(".items");
+  server_->Change([](Knobs& knobs) { knobs.outcome = Outcome::kFinish; });
+  EXPECT_EQ(mount_->WaitUploaded().exit_code, 0);
+  EXPECT_EQ(ReadWholeFile(server_->Local("/file")), "bytes");
+}
+
+TEST_F(FaultsTest, AFatalErrorIsParkedShownAndReleasedByRetry) {
+  Start({.outcome = Outcome::kFatalError, .outcome_text = "no such file type here"});
+  WriteFile(*mount_ / "file", "bytes");
+  const Finished waited = mount_->WaitUploaded();
+  EXPECT_EQ(waited.exit_code, 1);
+  EXPECT_THAT(waited.err, HasSubstr("parked: /file"));
+  EXPECT_EQ(mount_->Status(".uploads.files_parked"), "1");
+  EXPECT_THAT(mount_->Status(".items[0].note"), HasSubstr("no such file type here"));
+  EXPECT_EQ(ReadWholeFile(*mount_ / "file"), "bytes") << "the bytes are kept";
+
+  server_->Change([](Knobs& knobs) { knobs.outcome = Outcome::kFinish; });
+  const Finished retried = mount_->Outboxfs({"retry", *mount_ / "file"});
+  EXPECT_EQ(retried.out, "1 released\n") << retried.err;
+  EXPECT_EQ(mount_->WaitUploaded().exit_code, 0);
+  EXPECT_EQ(ReadWholeFile(server_->Local("/file")), "bytes");
+}
+
+TEST_F(FaultsTest, ALieAboutTheResultEvictsNothing) {
+  Start({.lie = server::Lie::kNoFile});
+  WriteFile(*mount_ / "file", "bytes");
+  ASSERT_TRUE(Eventually([&] { return (*server_)->counters().uploads_finished > 0; }));
+  EXPECT_EQ(mount_->Outboxfs({"wait", "--timeout", "2s", mount_->path()}).exit_code, 4);
+  EXPECT_EQ(ReadWholeFile(*mount_ / "file"), "bytes");
+  EXPECT_EQ(mount_->StagedFiles(), 1U);
+}
+
+TEST_F(FaultsTest, AFileThatIsDeletedDuringItsUploadNeverAppears) {
+  Start({.hold = Phase::kFinishing});
+  WriteFile(*mount_ / "file", Pattern(kSize));
+  ASSERT_TRUE(UploadIsUnderWay());
+  fs::remove(*mount_ / "file");
+  server_->Change([](Knobs& knobs) { knobs.hold = Phase::kNone; });
+  EXPECT_EQ(mount_->WaitUploaded().exit_code, 0);
+  EXPECT_FALSE(fs::exists(server_->Local("/file")));
+  EXPECT_TRUE(Eventually([&] { return mount_->StagedFiles() == 0; }));
+}
+
+TEST_F(FaultsTest, AFileThatIsRenamedDuringItsUploadEndsUnderItsNewName) {
+  Start({.hold = Phase::kFinishing});
+  WriteFile(*mount_ / "old", Pattern(kSize));
+  ASSERT_TRUE(UploadIsUnderWay());
+  fs::rename(*mount_ / "old", *mount_ / "new");
+  server_->Change([](Knobs& knobs) { knobs.hold = Phase::kNone; });
+  EXPECT_EQ(mount_->WaitUploaded().exit_code, 0);
+  EXPECT_FALSE(fs::exists(server_->Local("/old")));
+  EXPECT_TRUE(ReadWholeFile(server_->Local("/new")) == Pattern(kSize));
+  EXPECT_LT((*server_)->counters().bytes_received, 2 * kSize) << "sent once";
+}
+
+TEST_F(FaultsTest, AFileThatIsWrittenAgainDuringItsUploadEndsAsTheLastVersion) {
+  Start({.hold = Phase::kFinishing});
+  WriteFile(*mount_ / "file", Pattern(kSize));
+  ASSERT_TRUE(UploadIsUnderWay());
+  WriteFile(*mount_ / "file", "the last version");
+  server_->Change([](Knobs& knobs) { knobs.hold = Phase::kNone; });
+  EXPECT_EQ(mount_->WaitUploaded().exit_code, 0);
+  EXPECT_EQ(ReadWholeFile(server_->Local("/file")), "the last version");
+}
+
+}  // namespace
+}  // namespace outboxfs

@@ -1,0 +1,179 @@
+#include "support/program.h"
+
+#include <poll.h>
+#include <signal.h>
+#include <spawn.h>
+#include <sys/mount.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <array>
+#include <cerrno>
+#include <cstdio>
+#include <filesystem>
+#include <thread>
+
+namespace outboxfs::test {
+namespace {
+
+namespace fs = std::filesystem;
+using std::chrono::milliseconds;
+using std::chrono::steady_clock;
+
+constexpr auto kLongestRun = std::chrono::minutes(2);
+
+std::vector<char*> Pointers(std::vector<std::string>& texts) {
+  std::vector<char*> pointers;
+  for (std::string& text : texts) pointers.push_back(text.data());
+  pointers.push_back(nullptr);
+  return pointers;
+}
+
+std::vector<std::string> EnvironmentWith(const Variables& variables) {
+  std::vector<std::string> result;
+  for (char** entry = environ; *entry != nullptr; ++entry) {
+    const std::string text = *entry;
+    if (!variables.contains(text.substr(0, text.find('=')))) result.push_back(text);
+  }
+  for (const auto& [name, value] : variables) result.push_back(name + "=" + value);
+  return result;
+}
+
+// Reads both pipes to their ends; kills `pid` at the deadline.
+void Collect(std::array<int, 2> pipes, std::array<std::string*, 2> texts, pid_t pid) {
+  const auto deadline = steady_clock::now() + kLongestRun;
+  std::array<pollfd, 2> waited = {pollfd{pipes[0], POLLIN, 0}, pollfd{pipes[1], POLLIN, 0}};
+  while (waited[0].fd >= 0 || waited[1].fd >= 0) {
+    if (steady_clock::now() > deadline) ::kill(pid, SIGKILL);
+    ::poll(waited.data(), waited.size(), 1000);
+    for (size_t i = 0; i < waited.size(); ++i) {
+      if (waited[i].fd < 0 || waited[i].revents == 0) continue;
+      std::array<char, 1 << 16> buffer;
+      const ssize_t n = ::read(waited[i].fd, buffer.data(), buffer.size());
+      if (n > 0) texts[i]->append(buffer.data(), static_cast<size_t>(n));
+      if (n <= 0) {
+        ::close(waited[i].fd);
+        waited[i].fd = -1;
+      }
+    }
+  }
+}
+
+}  // namespace
+
+Finished RunProgram(const std::vector<std::string>& words, const Variables& variables) {
+  std::array<int, 2> out{};
+  std::array<int, 2> err{};
+  if (::pipe2(out.data(), O_CLOEXEC) != 0 || ::pipe2(err.data(), O_CLOEXEC) != 0) return {};
+  posix_spawn_file_actions_t files;
+  posix_spawn_file_actions_init(&files);
+  posix_spawn_file_actions_addopen(&files, 0, "/dev/null", O_RDONLY, 0);
+  posix_spawn_file_actions_adddup2(&files, out[1], 1);
+  posix_spawn_file_actions_adddup2(&files, err[1], 2);
+  std::vector<std::string> arguments = words;
+  std::vector<std::string> environment = EnvironmentWith(variables);
+  pid_t pid = 0;
+  Finished result;
+  const int failed = ::posix_spawnp(&pid, words.front().c_str(), &files, nullptr,
+                                    Pointers(arguments).data(), Pointers(environment).data());
+  posix_spawn_file_actions_destroy(&files);
+  ::close(out[1]);
+  ::close(err[1]);
+  if (failed != 0) {
+    result.err = "cannot start " + words.front();
+    return result;
+  }
+  Collect({out[0], err[0]}, {&result.out, &result.err}, pid);
+  int status = 0;
+  while (::waitpid(pid, &status, 0) < 0 && errno == EINTR) {
+  }
+  result.exit_code = WIFSIGNALED(status) ? -WTERMSIG(status) : WEXITSTATUS(status);
+  return result;
+}
+
+bool Eventually(const std::function<bool()>& condition, milliseconds longest) {
+  const auto deadline = steady_clock::now() + longest;
+  while (!condition()) {
+    if (steady_clock::now() > deadline) return false;
+    std::this_thread::sleep_for(milliseconds(20));
+  }
+  return true;
+}
+
+ProgramMount::ProgramMount(MountSpec spec) : spec_(std::move(spec)) {
+  fs::create_directory(path());
+  fs::create_directory(cloud());
+  if (spec_.remote.empty()) spec_.remote = "embedded:" + cloud();
+  Mount();
+}
+
+ProgramMount::~ProgramMount() {
+  if (::testing::Test::HasFailure() && fs::exists(cache() + "/outboxfs.log")) {
+    std::fprintf(stderr, "---- log of the mount\n%s----\n", Log().c_str());
+  }
+  Unmount({"--no-drain"});
+  while (::umount2(path().c_str(), MNT_DETACH) == 0) {  // whatever is left
+  }
+}
+
+Finished ProgramMount::Outboxfs(const std::vector<std::string>& words) const {
+  std::vector<std::string> all = {OUTBOXFS_PROGRAM};
+  all.insert(all.end(), words.begin(), words.end());
+  return RunProgram(all, {{"HOME", dir_.path()},
+                   {"XDG_CACHE_HOME", dir_ / "xdg-cache"},
+                   {"XDG_CONFIG_HOME", dir_ / "xdg-config"},
+                   {"XDG_RUNTIME_DIR", dir_.path()},
+                   {"OUTBOXFS_TOKEN", spec_.token}});
+}
+
+bool ProgramMount::Mount() {
+  std::vector<std::string> words = {"mount", spec_.remote, path(), "--cache-dir", cache(),
+                                    "--write-back", "100ms", "--log-level", "info"};
+  words.insert(words.end(), spec_.flags.begin(), spec_.flags.end());
+  mounted_ = Outboxfs(words);
+  return ok();
+}
+
+Finished ProgramMount::Unmount(const std::vector<std::string>& flags) {
+  std::vector<std::string> words = {"unmount", path()};
+  words.insert(words.end(), flags.begin(), flags.end());
+  return Outboxfs(words);
+}
+
+Finished ProgramMount::WaitUploaded() const {
+  return Outboxfs({"wait", "--timeout", "90s", path()});
+}
+
+std::string ProgramMount::Status(const std::string& query) const {
+  const Finished status = Outboxfs({"status", "--json", "--limit", "0", path()});
+  if (status.exit_code != 0) return "";
+  const std::string file = dir_ / "status.json";
+  WriteFile(file, status.out);
+  std::string text = RunProgram({"jq", "-r", query, file}).out;
+  while (text.ends_with('\n')) text.pop_back();
+  return text;
+}
+
+void ProgramMount::Kill() {
+  const std::string pid = Status(".pid");
+  ASSERT_FALSE(pid.empty());
+  ::kill(std::stoi(pid), SIGKILL);
+  // Its parent is init or whoever reaps here: gone when it is gone or a zombie.
+  EXPECT_TRUE(Eventually([&] {
+    const std::string stat = ReadWholeFile("/proc/" + pid + "/stat");
+    return stat.empty() || stat.find(") Z") != std::string::npos;
+  }));
+}
+
+size_t ProgramMount::StagedFiles() const {
+  size_t files = 0;
+  std::error_code error;
+  for (const auto& entry : fs::recursive_directory_iterator(cache() + "/staged", error)) {
+    if (entry.is_regular_file(error)) ++files;
+  }
+  return files;
+}
+
+std::string ProgramMount::Log() const { return ReadWholeFile(cache() + "/outboxfs.log"); }
+
+}  // namespace outboxfs::test
