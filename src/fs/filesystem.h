@@ -160,7 +160,7 @@ class Filesystem {
   // From now on nothing new is opened for writing, made or removed (EROFS).
   void RefuseWriters() { refuse_writers_.store(true); }
   // Ends every wait of every operation, now and later. Returns at once.
-  void StopWaits() { exit_.request_stop(); }
+  void StopWaits() { lane_.exit.request_stop(); }
   // After the last operation: every open file as if its handles were released.
   void CloseAll();
   // A change at a server path (empty: anywhere): tells the notifier what to expire.
@@ -218,7 +218,6 @@ class Filesystem {
   };
 
   // ---- lookup.cc ----
-  SlowLane Lane(Call& call) { return SlowLane(slow_lane_, exit_.get_token(), call); }
   Result<NodePtr> NodeOf(cache::Ino ino) const;
   Result<NodePtr> DirOf(cache::Ino ino) const;
   Result<std::string> PathOf(const NodePtr& node) const;
@@ -336,8 +335,7 @@ class Filesystem {
   std::atomic<bool> reached_{false};  // the server has answered a listing
   std::atomic<SteadyTime> offline_until_{SteadyTime{}};
   std::atomic<uint64_t> attr_changes_{0};  // of names without an item
-  std::stop_source exit_;
-  Permits slow_lane_;
+  Lane lane_;
   Permits read_ahead_;
   mutable SharedMutex names_mu_;  // mount path of every node and what the store has there
   NodeTable nodes_;

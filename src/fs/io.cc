@@ -26,7 +26,7 @@ Result<ReadReply> Filesystem::Read(Call& call, uint64_t number, size_t size, uin
   if (offset >= handle->remote_size) return reply;
   reply.bytes.resize(std::min<uint64_t>(size, handle->remote_size - offset));
   if (handle->reader.TryRead(reply.bytes, offset)) return reply;
-  SlowLane lane = Lane(call);
+  SlowLane lane(lane_, call);
   const auto token = lane.Enter();
   if (!token) return Fail(token.error());
   const auto path = PathOf(handle->node);
@@ -60,7 +60,7 @@ Status Filesystem::Sync(Call& call, uint64_t number) {
     item = handle->node->open.item;
   }
   if (item == 0) return {};
-  SlowLane lane = Lane(call);
+  SlowLane lane(lane_, call);
   if (const auto token = lane.Enter(); !token) return Fail(token.error());
   const auto status = rooms_.store.Sync(item);
   if (!status && status.error().code == ENOENT) return {};  // deleted: nothing to keep
@@ -70,7 +70,7 @@ Status Filesystem::Sync(Call& call, uint64_t number) {
 Status Filesystem::Allocate(Call& call, uint64_t number, int mode, const ByteRange& range) {
   const auto handle = handles_.Get(number);
   if (!handle || !handle->writable) return FailErrno(EBADF, "fallocate");
-  SlowLane lane = Lane(call);
+  SlowLane lane(lane_, call);
   if (const auto token = lane.Enter(); !token) return Fail(token.error());
   std::shared_ptr<cache::Pin> pin;
   {

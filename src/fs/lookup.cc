@@ -274,7 +274,7 @@ Result<EntryReply> Filesystem::Lookup(Call& call, cache::Ino parent, const std::
   const auto dir = DirOf(parent);
   if (!dir) return Fail(dir.error());
   if (IsHiddenName(name)) return NoSuchName();
-  SlowLane lane = Lane(call);
+  SlowLane lane(lane_, call);
   for (int race = 0; race < kMaxRenameRaces; ++race) {
     const auto found = FindAny(*dir, name, lane);
     if (!found) return Fail(found.error());
@@ -313,7 +313,7 @@ Result<AttrReply> Filesystem::GetAttr(Call& call, cache::Ino ino) {
   }
   const auto path = PathOf(*node);
   if (!path) return Fail(path.error());
-  SlowLane lane = Lane(call);
+  SlowLane lane(lane_, call);
   const auto found = FindAny(dir, std::string(cache::NameOf(*path)), lane);
   if (!found) return Fail(found.error());
   if (!found->facts || found->facts->kind != (*node)->kind) {

@@ -100,7 +100,7 @@ Result<EntryReply> Filesystem::MakeDir(Call& call, cache::Ino parent, const std:
   if (!dir) return Fail(dir.error());
   const cache::Attr attr = NewAttr(call, *dir, mode, true);
   if (*dir == nodes_.root() && options_.remote_folder == "/") {
-    SlowLane lane = Lane(call);
+    SlowLane lane(lane_, call);
     return MakeRemoteDir(lane, *dir, name, attr);
   }
   Touch(*dir);
@@ -118,7 +118,7 @@ Result<EntryReply> Filesystem::MakeDir(Call& call, cache::Ino parent, const std:
 Result<EntryReply> Filesystem::MakeRemoteDir(SlowLane& lane, const NodePtr& dir,
                                              const std::string& name, const cache::Attr& attr) {
   if (const auto token = lane.Enter(); !token) return Fail(token.error());
-  const auto made = rooms_.names.MakeDir("/", name, exit_.get_token());
+  const auto made = rooms_.names.MakeDir("/", name, lane_.exit.get_token());
   if (!made) return Fail(made.error());
   remote::Entry entry;
   entry.name = name;

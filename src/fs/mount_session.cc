@@ -184,7 +184,10 @@ Status Session::Run(const std::function<void()>& ready) {
     const std::jthread ender = StartThread("mount-exit", [&](std::stop_token) { EndLoop(self); });
     struct fuse_loop_config* config = fuse_loop_cfg_create();
     fuse_loop_cfg_set_clone_fd(config, 1);
-    fuse_loop_cfg_set_max_threads(config, static_cast<unsigned>(options_.workers));
+    // Threads beyond the workers come when all are busy, and go afterwards.
+    const auto workers = static_cast<unsigned>(options_.workers);
+    fuse_loop_cfg_set_max_threads(config, workers + kWaitingRoom);
+    fuse_loop_cfg_set_idle_threads(config, workers);
     ended = fuse_session_loop_mt(fuse_, config);
     fuse_loop_cfg_destroy(config);
     {

@@ -57,7 +57,7 @@ Result<Opened> Filesystem::Open(Call& call, cache::Ino ino, int flags) {
   if (WantsWriting(flags)) {
     if (const auto status = CheckNewWriter(); !status) return Fail(status.error());
   }
-  SlowLane lane = Lane(call);
+  SlowLane lane(lane_, call);
   cache::Pin fetched;  // keeps what was fetched until it is open
   for (;;) {
     if (const auto status = WaitFetched(*node, lane); !status) return Fail(status.error());

@@ -20,7 +20,7 @@ constexpr size_t kMaxName = 255;
 Result<DirOpened> Filesystem::OpenDir(Call& call, cache::Ino ino) {
   const auto dir = DirOf(ino);
   if (!dir) return Fail(dir.error());
-  SlowLane lane = Lane(call);
+  SlowLane lane(lane_, call);
   const auto view = ViewOf(*dir, lane);
   if (!view) return Fail(view.error());
   auto handle = std::make_shared<DirHandle>();
@@ -100,7 +100,7 @@ Status Filesystem::ReadDir(Call& call, uint64_t number, uint64_t offset, bool pl
     fill = fill || !handle->filled;
   }
   if (fill) {
-    SlowLane lane = Lane(call);
+    SlowLane lane(lane_, call);
     if (const auto status = FillDir(*handle, lane); !status) return status;
   }
   ReaderLock names(names_mu_);
@@ -144,7 +144,7 @@ void Filesystem::MarkShown(const DirHandle& handle) {
 void Filesystem::ReleaseDir(uint64_t handle) { dir_handles_.Remove(handle); }
 
 Status Filesystem::SyncDir(Call& call) {
-  SlowLane lane = Lane(call);
+  SlowLane lane(lane_, call);
   if (const auto token = lane.Enter(); !token) return Fail(token.error());
   return rooms_.store.SyncJournal();
 }
@@ -155,16 +155,17 @@ remote::Space Filesystem::SpaceNow(SlowLane& lane) {
     if (rooms_.clock.Now() < space_fresh_until_) return space_;
     space_fresh_until_ = rooms_.clock.Now() + kSpaceIsFresh;  // one asks, also when it fails
   }
-  const auto token = lane.Enter();
-  auto space = token ? rooms_.names.GetSpace(options_.remote_folder, *token)
-                     : Result<remote::Space>(Fail(token.error()));
+  Result<remote::Space> space = remote::Space{};
+  if (const auto token = lane.Enter()) {
+    space = rooms_.names.GetSpace(options_.remote_folder, *token);
+  }
   MutexLock lock(space_mu_);
   if (space && space->total > 0) space_ = *space;
   return space_;
 }
 
 Result<struct statvfs> Filesystem::StatFs(Call& call) {
-  SlowLane lane = Lane(call);
+  SlowLane lane(lane_, call);
   remote::Space space = SpaceNow(lane);
   // Unknown: programs that look before they copy must not refuse.
   if (space.total == 0) space = {.total = kPlenty, .used = 0, .free = kPlenty};

@@ -48,7 +48,7 @@ Status Filesystem::RemoveChild(Call& call, cache::Ino parent, const std::string&
   if (const auto status = CheckName(name); !status) return status;
   const auto dir = DirOf(parent);
   if (!dir) return Fail(dir.error());
-  SlowLane lane = Lane(call);
+  SlowLane lane(lane_, call);
   for (int race = 0; race < kMaxRaces; ++race) {
     if (const NodePtr node = nodes_.Child(*dir, name)) {
       if (const auto status = WaitFetched(node, lane); !status) return status;
@@ -96,7 +96,7 @@ Result<bool> Filesystem::RemoveFound(const NodePtr& dir, const std::string& name
 Status Filesystem::DeleteOnServer(const Found& found) {
   const std::string path = ServerPathOf(found.path);
   rooms_.downloads.Forget(path);
-  const auto deleted = rooms_.names.Delete(path, exit_.get_token());
+  const auto deleted = rooms_.names.Delete(path, lane_.exit.get_token());
   if (!deleted && deleted.error().code != ENOENT) {
     const auto listed = ListedOnServer(path);  // a "failed" call may have worked (HARD-CASES 17)
     if (!listed || *listed) {
@@ -112,7 +112,7 @@ Status Filesystem::DeleteOnServer(const Found& found) {
 
 Result<std::optional<remote::Entry>> Filesystem::ListedOnServer(const std::string& server_path) {
   const auto listing = rooms_.dirs.Refresh(std::string(cache::ParentOf(server_path)),
-                                           rooms_.clock.Now(), exit_.get_token());
+                                           rooms_.clock.Now(), lane_.exit.get_token());
   if (!listing) {
     if (listing.error().code == ENOENT) return std::optional<remote::Entry>();
     return Fail(listing.error());
@@ -128,7 +128,7 @@ Status Filesystem::CheckEmpty(const Found& found) {
   }
   if (!found.on_server()) return {};
   const auto listing =
-      rooms_.dirs.Refresh(ServerPathOf(found.path), rooms_.clock.Now(), exit_.get_token());
+      rooms_.dirs.Refresh(ServerPathOf(found.path), rooms_.clock.Now(), lane_.exit.get_token());
   if (!listing) {
     Error error = listing.error();
     if (error.code == ENOENT) return {};

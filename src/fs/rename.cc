@@ -59,7 +59,7 @@ Status Filesystem::Rename(Call& call, cache::Ino from_dir, const std::string& fr
   if (!source) return Fail(source.error());
   if (!target) return Fail(target.error());
   Renaming renaming{.from_dir = *source, .from_name = from, .to_dir = *target, .to_name = to};
-  SlowLane lane = Lane(call);
+  SlowLane lane(lane_, call);
   for (int race = 0; race < kMaxRaces; ++race) {
     if (const auto status = LookAtRename(renaming, lane); !status) return status;
     if (renaming.from.path == renaming.to.path) return {};
@@ -169,8 +169,9 @@ Status Filesystem::RenameRemotely(const Renaming& renaming) {
 void Filesystem::AwaitRemoved(cache::ItemId item) {
   const auto news = rooms_.store.feed().Subscribe();
   const SteadyTime deadline = CondVar::Clock::now() + kCancelTime;
-  while (rooms_.store.Get(item) && CondVar::Clock::now() < deadline && !exit_.stop_requested()) {
-    news->Take(exit_.get_token(), deadline);
+  while (rooms_.store.Get(item) && CondVar::Clock::now() < deadline &&
+         !lane_.exit.stop_requested()) {
+    news->Take(lane_.exit.get_token(), deadline);
   }
 }
 
@@ -179,14 +180,14 @@ Status Filesystem::MakeRemoteParents(const std::string& path) {
   if (path == "/" || rooms_.store.Lookup(path).kind != cache::Overlay::Kind::kItem) return {};
   const std::string parent = Parent(path);
   if (const auto status = MakeRemoteParents(parent); !status) return status;
-  const auto made = rooms_.names.MakeDir(ServerPathOf(parent), Name(path), exit_.get_token());
+  const auto made = rooms_.names.MakeDir(ServerPathOf(parent), Name(path), lane_.exit.get_token());
   if (made || made.error().code == EEXIST) return {};
   return made;
 }
 
 // In one directory, or to another one, are one step each; both together are two.
 Status Filesystem::MoveOnServer(const std::string& from, const std::string& to) {
-  const std::stop_token stop = exit_.get_token();
+  const std::stop_token stop = lane_.exit.get_token();
   remote::NamespaceApi& server = rooms_.names;
   if (Parent(from) == Parent(to)) return server.Rename(from, Name(to), stop);
   if (Name(from) == Name(to)) return server.Move(from, Parent(to), stop);
@@ -210,7 +211,7 @@ Status Filesystem::MoveOnServer(const std::string& from, const std::string& to) 
 // The target keeps its bytes under a temporary name until the source stands in its place.
 Status Filesystem::ReplaceOnServer(const Renaming& renaming, const std::string& from,
                                    const std::string& to) {
-  const std::stop_token stop = exit_.get_token();
+  const std::stop_token stop = lane_.exit.get_token();
   remote::NamespaceApi& server = rooms_.names;
   if (renaming.to.facts && renaming.to.facts->is_dir()) {  // empty, as was checked
     const auto deleted = server.Delete(to, stop);

@@ -42,7 +42,7 @@ Filesystem::Filesystem(const MountOptions& options, const Rooms& rooms, Passthro
       notifier_(notifier),
       started_ns_(rooms.clock.WallNs()),
       exact_ctime_(HasExactCtime()),
-      slow_lane_(static_cast<uint64_t>(std::max(1, options.workers - kWorkersKeptFree))),
+      lane_(static_cast<uint64_t>(std::max(1, options.workers - kWorkersKeptFree))),
       read_ahead_(kReadAheadBytes),
       nodes_(kRootIno) {
   Describe(nodes_.root(), RootFacts());
@@ -92,8 +92,8 @@ void Filesystem::FillStatus(MountStatus& status) const {
   status.passthrough_reason = passthrough_.reason();
   status.nodes = nodes_.size();
   status.open_handles = handles_.size();
-  status.slow_lane_in_use = slow_lane_.in_use();
-  status.slow_lane_capacity = slow_lane_.capacity();
+  status.slow_lane_in_use = lane_.places.in_use();
+  status.slow_lane_capacity = lane_.places.capacity();
 }
 
 }  // namespace outboxfs::fs

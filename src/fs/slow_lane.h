@@ -1,5 +1,7 @@
 // Admission to everything that may last: remote calls, downloads, long local work. At most
-// workers - 2 operations are inside at once, or the mount would stop answering (ROOMS 4.4).
+// workers - 2 operations are inside at once (ROOMS 4.4). Who waits for a place holds a FUSE thread
+// too; so there are more threads than workers, and when the waiting room is full the next is
+// refused at once: the mount always has threads left to answer what needs no waiting.
 #pragma once
 
 #include <chrono>
@@ -14,13 +16,22 @@
 
 namespace outboxfs::fs {
 
+// How many operations may wait for a place, beside those inside.
+constexpr int kWaitingRoom = 64;
+
+// The places of one mount. Thread-safe.
+struct Lane {
+  explicit Lane(uint64_t capacity) : places(capacity), waiting(kWaitingRoom) {}
+  Permits places;
+  Permits waiting;
+  std::stop_source exit;  // requested when the mount is about to end
+};
+
 // One operation's way into the lane: nothing until the first Enter, left by the destructor. Used by
 // one thread.
 class SlowLane {
  public:
-  // `exit` is requested when the mount is about to end.
-  SlowLane(Permits& permits, std::stop_token exit, Call& call)
-      : permits_(permits), exit_(std::move(exit)), call_(call) {}
+  SlowLane(Lane& lane, Call& call) : lane_(lane), call_(call) {}
   SlowLane(const SlowLane&) = delete;
   SlowLane& operator=(const SlowLane&) = delete;
 
@@ -34,8 +45,7 @@ class SlowLane {
  private:
   using Callback = std::stop_callback<std::function<void()>>;
 
-  Permits& permits_;
-  const std::stop_token exit_;
+  Lane& lane_;
   Call& call_;
   std::stop_source stop_;
   std::optional<Callback> on_exit_;
