@@ -103,6 +103,7 @@ Result<ListingPtr> DirCache::Refresh(const std::string& dir, SteadyTime not_befo
     };
     const auto at = std::find_if(slot.flights.begin(), slot.flights.end(), fits);
     if (at == slot.flights.end()) return Fly(dir, true, stop);
+    // NOLINTNEXTLINE(performance-unnecessary-copy-initialization): as above
     const std::shared_ptr<Flight> flight = *at;
     if (auto result = Join(flight, stop)) return *std::move(result);
   }
