@@ -29,6 +29,7 @@ CREATE TABLE items(
   digests TEXT, upload_path TEXT, upload_id TEXT, replaced TEXT, reason TEXT);
 CREATE TABLE sums(id INTEGER PRIMARY KEY, blob BLOB NOT NULL);
 CREATE TABLE ledger(id INTEGER PRIMARY KEY, generation INTEGER NOT NULL, ranges TEXT NOT NULL);
+CREATE TABLE doomed(id INTEGER PRIMARY KEY);
 CREATE TABLE gone(path TEXT PRIMARY KEY) WITHOUT ROWID;
 CREATE TABLE memory(
   parent TEXT NOT NULL, name TEXT NOT NULL, ino INTEGER NOT NULL, kind INTEGER NOT NULL,
@@ -122,6 +123,8 @@ Status Journal::PrepareAll() {
       {&load_sums_, "SELECT blob FROM sums WHERE id=?"},
       {&save_ledger_, "INSERT OR REPLACE INTO ledger VALUES(?,?,?)"},
       {&load_ledger_, "SELECT ranges FROM ledger WHERE id=? AND generation=?"},
+      {&put_doomed_, "INSERT OR REPLACE INTO doomed VALUES(?)"},
+      {&drop_doomed_, "DELETE FROM doomed WHERE id=?"},
       {&put_gone_, "INSERT OR REPLACE INTO gone VALUES(?)"},
       {&drop_gone_, "DELETE FROM gone WHERE path=?"},
       {&put_memory_, "INSERT OR REPLACE INTO memory VALUES(?,?,?,?,?,?,?,?,?,?,?,?)"},
@@ -213,12 +216,14 @@ Status Journal::Save(const Row& row) {
   return save_.Run();
 }
 
-Status Journal::Delete(ItemId id) {
+Status Journal::Delete(ItemId id, ItemKind kind) {
   for (Statement* statement : {&delete_row_, &delete_sums_, &delete_ledger_}) {
     if (auto done = statement->Bind(Signed(id)).Run(); !done) return done;
   }
-  return {};
+  return kind == ItemKind::kFile ? put_doomed_.Bind(Signed(id)).Run() : Status{};
 }
+
+Status Journal::DropDoomed(ItemId id) { return drop_doomed_.Bind(Signed(id)).Run(); }
 
 Status Journal::SaveSums(ItemId id, const BlockSums& sums) {
   const std::string blob = sums.Encode();

@@ -26,6 +26,7 @@ class Journal {
     std::vector<Row> rows;
     std::vector<std::string> gone;
     std::vector<Memory> unconfirmed;
+    std::vector<ItemId> doomed;
   };
 
   // Makes the database if it is missing. EPROTO: made by a newer program. EIO: not a database.
@@ -47,7 +48,10 @@ class Journal {
   }
 
   Status Save(const Row& row);
-  Status Delete(ItemId id);  // with its sums and ledger
+  // With its sums and ledger. Of a file a mark stays that its bytes are to go (doomed), because
+  // they go later than the row; whatever has neither row nor mark is kept in lost+found.
+  Status Delete(ItemId id, ItemKind kind);
+  Status DropDoomed(ItemId id);
 
   Status SaveSums(ItemId id, const BlockSums& sums);
   Result<std::optional<BlockSums>> LoadSums(ItemId id);
@@ -78,12 +82,13 @@ class Journal {
   void Rollback();
   Status LoadRows(std::vector<Row>& rows);
   Status LoadOverlay(Contents& contents);
+  Status LoadDoomed(std::vector<ItemId>& ids);
   Result<std::vector<Memory>> ReadMemories(Statement& query);
 
   std::atomic<int> wal_pages_ = 0;
   Database db_;  // before the statements: closed after they are finalized
   Statement begin_, commit_, rollback_;
-  Statement save_, delete_row_, delete_sums_, delete_ledger_;
+  Statement save_, delete_row_, delete_sums_, delete_ledger_, put_doomed_, drop_doomed_;
   Statement save_sums_, load_sums_, save_ledger_, load_ledger_;
   Statement put_gone_, drop_gone_, put_memory_, drop_memory_, find_memory_, memories_in_;
   Statement drop_gone_beneath_, drop_memory_beneath_;

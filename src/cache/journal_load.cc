@@ -129,7 +129,19 @@ Result<Journal::Contents> Journal::Load() {
   Contents contents;
   if (auto done = LoadRows(contents.rows); !done) return Fail(done.error());
   if (auto done = LoadOverlay(contents); !done) return Fail(done.error());
+  if (auto done = LoadDoomed(contents.doomed); !done) return Fail(done.error());
   return contents;
+}
+
+Status Journal::LoadDoomed(std::vector<ItemId>& ids) {
+  Statement query;
+  if (auto done = query.Prepare(db_.get(), "SELECT id FROM doomed"); !done) return done;
+  while (true) {
+    const auto more = query.Next();
+    if (!more) return Fail(more.error());
+    if (!*more) return {};
+    ids.push_back(query.Unsigned(0));
+  }
 }
 
 Status Journal::LoadRows(std::vector<Row>& rows) {

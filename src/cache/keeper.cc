@@ -148,15 +148,18 @@ void Keeper::RemoveDoomed() {
     removing_fails_ = true;
     return;
   }
+  std::vector<ItemId> removed;
   for (const Doomed& one : doomed) {
-    if (!UseAgain(one)) {
-      if (auto gone = disk::Remove(layout_.StagedFile(one.id)); !gone) {
-        Log::Error("{}", gone.error().text);
-      }
+    const auto gone = UseAgain(one) ? Status{} : disk::Remove(layout_.StagedFile(one.id));
+    if (gone) {
+      removed.push_back(one.id);
+    } else {
+      Log::Error("{}", gone.error().text);  // the next start tries again
     }
     MutexLock lock(mu_);
     bytes_to_remove_ -= one.disk_bytes;
   }
+  host_.BytesRemoved(removed);
 }
 
 // Only a file that nobody has open: an old descriptor must not show another file's bytes.

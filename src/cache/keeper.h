@@ -27,6 +27,8 @@ class KeeperHost {
   virtual Result<ItemId> ReserveIds(unsigned count) = 0;
   // Every journal commit so far is durable.
   virtual Status Barrier() = 0;
+  // The backing files of these ids are no more.
+  virtual void BytesRemoved(const std::vector<ItemId>& ids) = 0;
   // About every two seconds.
   virtual void Tick() = 0;
 };

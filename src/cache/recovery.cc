@@ -219,6 +219,10 @@ Status StoreImpl::AdoptAll(Journal::Contents contents, std::vector<ItemId> on_di
     names_[memory.path].ghost =
         std::make_unique<Ghost>(Ghost{Overlay::Kind::kUploaded, memory, kLongAgo});
   }
+  for (const ItemId id : contents.doomed) {
+    findings.known.push_back(id);
+    findings.doomed.push_back({id, 0, true});
+  }
   keeper_.RemoveSoon(findings.doomed);
   return KeepUnknown(findings);
 }
@@ -246,7 +250,7 @@ Status StoreImpl::ReviewRow(Row& row, Findings& findings) {
 
 // The row of a clean item goes; attributes that were changed meanwhile stay remembered.
 Status StoreImpl::ForgetClean(const Row& row) {
-  if (auto gone = journal_->Delete(row.id); !gone) return gone;
+  if (auto gone = journal_->Delete(row.id, row.kind); !gone) return gone;
   if (row.hydrating || !row.attr_changed) return {};
   auto memory = journal_->FindMemory(row.path);
   if (!memory) return Fail(memory.error());

@@ -163,6 +163,7 @@ class StoreImpl final : public Store, private SealHost, private KeeperHost {
 
   // ---- KeeperHost
   Result<ItemId> ReserveIds(unsigned count) override ABSL_LOCKS_EXCLUDED(mu_);
+  void BytesRemoved(const std::vector<ItemId>& ids) override ABSL_LOCKS_EXCLUDED(mu_);
   Status Barrier() override { return barrier_ ? barrier_->Sync() : Status{}; }
   void Tick() override ABSL_LOCKS_EXCLUDED(mu_);
 

@@ -24,7 +24,7 @@ Row Removing(const Row& row) {
 // ---- Remove -------------------------------------------------------------------------------
 
 Status StoreImpl::JournalRemoval(const Record& record) {
-  if (record.row.upload_generation == 0) return journal_->Delete(record.row.id);
+  if (record.row.upload_generation == 0) return journal_->Delete(record.row.id, record.row.kind);
   return journal_->Save(Removing(record.row));
 }
 

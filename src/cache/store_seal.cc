@@ -181,7 +181,7 @@ Status StoreImpl::EvictLocked(Record& record) {
   Memory memory{row.path, row.ino, row.kind, row.attr, {}, !unconfirmed};
   if (row.rare().replaced) memory.identity = *row.rare().replaced;
   const auto done = journal_->Transact([&]() -> Status {
-    if (auto gone = journal_->Delete(row.id); !gone || !row.attr_changed) return gone;
+    if (auto gone = journal_->Delete(row.id, row.kind); !gone || !row.attr_changed) return gone;
     return journal_->PutMemory(memory);
   });
   if (!done) return done;
@@ -216,6 +216,20 @@ void StoreImpl::TryEvict(ItemId id) {
     }
   }
   keeper_.RemoveSoon({{id, disk_bytes, true}});
+}
+
+// The marks that bytes are to go have served.
+void StoreImpl::BytesRemoved(const std::vector<ItemId>& ids) {
+  for (size_t done = 0; done < ids.size(); done += kCommitAtOnce) {
+    MutexLock lock(mu_);
+    const auto saved = journal_->Transact([&]() -> Status {
+      for (size_t i = done; i < std::min(done + kCommitAtOnce, ids.size()); ++i) {
+        if (auto dropped = journal_->DropDoomed(ids[i]); !dropped) return dropped;
+      }
+      return {};
+    });
+    if (!saved) return Log::Warning("{}", saved.error().text);  // the next start drops them
+  }
 }
 
 // ---- Upkeep -------------------------------------------------------------------------------

@@ -205,7 +205,7 @@ Status StoreImpl::FinishLocked(Record& record, const Identity& identity) {
   ClearFailure(next);
   next.EditRare([&](RareFields& rare) { rare.replaced = identity; });
   const auto done = journal_->Transact([&]() -> Status {
-    auto left = pinned ? journal_->Save(next) : journal_->Delete(next.id);
+    auto left = pinned ? journal_->Save(next) : journal_->Delete(next.id, next.kind);
     return left ? journal_->PutMemory(memory) : left;
   });
   if (!done) return done;
@@ -240,18 +240,27 @@ Status StoreImpl::MarkUploadGone(ItemId id) {
 }
 
 Status StoreImpl::ForgetRemoved(ItemId id) {
-  MutexLock lock(mu_);
-  Record* record = Find(id);
-  if (record == nullptr || record->unlinked) return Fail(ENOENT, "no such staged item");
-  if (record->row.state != State::kRemoving) return Fail(EINVAL, "the item was not removed");
-  if (auto gone = journal_->Transact([&] { return journal_->Delete(id); }); !gone) return gone;
-  if (record->pins == 0) {
-    Erase(*record);
-    return {};
+  std::vector<Keeper::Doomed> doomed;
+  {
+    MutexLock lock(mu_);
+    Record* record = Find(id);
+    if (record == nullptr || record->unlinked) return Fail(ENOENT, "no such staged item");
+    if (record->row.state != State::kRemoving) return Fail(EINVAL, "the item was not removed");
+    const ItemKind kind = record->row.kind;
+    if (auto gone = journal_->Transact([&] { return journal_->Delete(id, kind); }); !gone) {
+      return gone;
+    }
+    // The bytes went with the name; this clears the mark.
+    if (kind == ItemKind::kFile) doomed.push_back({id, 0, false});
+    if (record->pins == 0) {
+      Erase(*record);
+    } else {
+      Account(*record, -1);
+      record->unlinked = true;
+      feed_.Publish(id);
+    }
   }
-  Account(*record, -1);
-  record->unlinked = true;
-  feed_.Publish(id);
+  keeper_.RemoveSoon(doomed);
   return {};
 }
 
