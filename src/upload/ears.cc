@@ -73,6 +73,7 @@ void Scheduler::OnHashGiven(RunKey key) {
 void Scheduler::OnComputed(RunKey key) {
   Post([this, key]() ABSL_NO_THREAD_SAFETY_ANALYSIS {
     hasher_.Close(key, false);
+    if (Run* run = FindRun(key)) run->judge_again = run->verify_tries > 0;
     Tell(key, event::Computed{});
   });
 }

@@ -223,24 +223,26 @@ void Scheduler::Perform(Run& run, const action::Verify& /*verify*/) {
     return;
   }
   reads_.Close(run.key);
+  const std::string dir = ParentOf(run.session.upload_path());
+  if (std::exchange(run.judge_again, false)) {
+    PostVerification({dir, {run.key}}, false);
+    return;
+  }
   const SteadyTime now = rooms_.clock.Now();
-  SteadyTime not_before = now;
-  if (run.verify_since) {
-    const int tries = run.verify_tries++;
-    if (tries > 0) {
-      not_before += Backoff(tries - 1, kFirstVerifyRetry, kMaxVerifyRetry, Chance());
-    }
-  } else {
-    run.verify_since = now;
+  if (!run.verify_since) {
+    run.verify_since = run.listing_from = now;
     // This server lists hashes that it did not ask for: have them ready before the listing comes.
     std::set<remote::HashType> missing = MissingHashes(run);
     if (!missing.empty()) {
       Perform(run, action::Compute{std::move(missing)});
       return;
     }
-    run.verify_tries = 1;
   }
-  board_.Add(ParentOf(run.session.upload_path()), run.key, not_before);
+  const int tries = run.verify_tries++;
+  if (tries > 0) {
+    run.listing_from = now + Backoff(tries - 1, kFirstVerifyRetry, kMaxVerifyRetry, Chance());
+  }
+  board_.Add(dir, run.key, run.listing_from);
 }
 
 std::set<remote::HashType> Scheduler::MissingHashes(const Run& run) const {
@@ -252,27 +254,31 @@ std::set<remote::HashType> Scheduler::MissingHashes(const Run& run) const {
 }
 
 void Scheduler::StartVerifications(SteadyTime now) {
-  for (const VerifyBoard::Batch& batch : board_.TakeDue(now)) {
-    std::vector<VerifyTask> tasks;
-    for (const RunKey key : batch.keys) {
-      const Run* run = FindRun(key);
-      if (run == nullptr || run->session.state() != Session::State::kVerifying) continue;
-      tasks.push_back({key, run->item.id, run->item.generation, run->session.upload_path(),
-                       run->session.hash_given()});
-    }
-    workers_.Post([this, dir = batch.dir, tasks = std::move(tasks)](const std::stop_token& stop) {
-      const SteadyTime begun = rooms_.clock.Now();
-      auto outcomes = VerifyDirectory(rooms_, dir, tasks, stop);
-      const auto took = rooms_.clock.Now() - begun;
-      Post([this, dir, took, outcomes = std::move(outcomes)]()
-               ABSL_NO_THREAD_SAFETY_ANALYSIS { OnVerified(dir, took, outcomes); });
-    });
-  }
+  for (const VerifyBoard::Batch& batch : board_.TakeDue(now)) PostVerification(batch, true);
 }
 
-void Scheduler::OnVerified(const std::string& dir, std::chrono::nanoseconds took,
-                           const std::vector<VerifyOutcome>& outcomes) {
-  board_.Done(dir, took);
+void Scheduler::PostVerification(const VerifyBoard::Batch& batch, bool from_board) {
+  std::vector<VerifyTask> tasks;
+  for (const RunKey key : batch.keys) {
+    const Run* run = FindRun(key);
+    if (run == nullptr || run->session.state() != Session::State::kVerifying) continue;
+    tasks.push_back({key, run->item.id, run->item.generation, run->session.upload_path(),
+                     run->session.hash_given(), run->listing_from});
+  }
+  workers_.Post(
+      [this, dir = batch.dir, tasks = std::move(tasks), from_board](const std::stop_token& stop) {
+        const SteadyTime begun = rooms_.clock.Now();
+        auto outcomes = VerifyDirectory(rooms_, dir, tasks, stop);
+        const auto took = rooms_.clock.Now() - begun;
+        Post([this, dir, took, from_board, outcomes = std::move(outcomes)]()
+                 ABSL_NO_THREAD_SAFETY_ANALYSIS {
+                   if (from_board) board_.Done(dir, took);
+                   OnVerified(outcomes);
+                 });
+      });
+}
+
+void Scheduler::OnVerified(const std::vector<VerifyOutcome>& outcomes) {
   const SteadyTime now = rooms_.clock.Now();
   for (const VerifyOutcome& outcome : outcomes) {
     Run* run = FindRun(outcome.key);

@@ -77,6 +77,8 @@ class Scheduler final : private ChannelSink, private ServeSink {
     bool wants_verify = false;  // when they have come
     std::optional<SteadyTime> verify_since;
     int verify_tries = 0;
+    SteadyTime listing_from;   // a listing begun earlier cannot show the result
+    bool judge_again = false;  // of the last listing: a missing hash was computed
     // For status.
     uint64_t bytes_served = 0;
     uint64_t bytes_hashed = 0;
@@ -137,8 +139,9 @@ class Scheduler final : private ChannelSink, private ServeSink {
   void Absurd(Run& run, std::string text) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   void CheckSilence(SteadyTime now) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   void StartVerifications(SteadyTime now) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
-  void OnVerified(const std::string& dir, std::chrono::nanoseconds took,
-                  const std::vector<VerifyOutcome>& outcomes) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  void PostVerification(const VerifyBoard::Batch& batch, bool from_board)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  void OnVerified(const std::vector<VerifyOutcome>& outcomes) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   void DropReader(Run& run);
   std::set<remote::HashType> MissingHashes(const Run& run) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   void Heard(Run& run) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);

@@ -1,5 +1,6 @@
 #include "upload/verifying.h"
 
+#include <algorithm>
 #include <cerrno>
 
 #include "upload/looking.h"
@@ -63,7 +64,9 @@ std::vector<VerifyOutcome> VerifyDirectory(const Rooms& rooms, const std::string
     }
   }
   if (rest.empty()) return outcomes;
-  const Result<remote::ListingPtr> listing = rooms.List(dir, rooms.clock.Now(), stop);
+  SteadyTime not_before;
+  for (const VerifyTask* task : rest) not_before = std::max(not_before, task->not_before);
+  const Result<remote::ListingPtr> listing = rooms.List(dir, not_before, stop);
   if (listing) TellCache(rooms, dir, **listing);
   for (const VerifyTask* task : rest) {
     outcomes.push_back(listing ? VerifyOne(rooms, *task, **listing)

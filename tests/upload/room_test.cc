@@ -1,0 +1,446 @@
+// The whole room over a real Store, against scripted APIs: what a well-behaved server never does.
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cerrno>
+
+#include "support/fake_namespace_api.h"
+#include "support/fake_upload_api.h"
+#include "support/upload_room.h"
+#include "upload/channel.h"
+#include "upload/digests.h"
+
+namespace outboxfs::test {
+namespace {
+
+using namespace std::chrono_literals;
+using cache::State;
+using remote::HashRequest;
+using remote::HashType;
+using remote::ReadRequest;
+using remote::StartRequest;
+using remote::UploadStatus;
+
+remote::Hashes HashesOf(const std::string& content) {
+  upload::Digester digester({{HashType::kMd5, HashType::kSha1, HashType::kPikPakSha1}, 0},
+                            content.size());
+  digester.Update(std::as_bytes(std::span(content)));
+  return upload::ToHashes(digester.Finish().digests);
+}
+
+class RoomTest : public ::testing::Test {
+ protected:
+  UploadRoom& room() {
+    if (!room_) room_ = std::make_unique<UploadRoom>(api_, names_, options_);
+    return *room_;
+  }
+  // A file whose Start was answered.
+  cache::ItemId Started(const std::string& path, const std::string& content) {
+    const auto id = room().Write(path, content);
+    const int before = starts_++;
+    EXPECT_TRUE(api_.AwaitCount("Start", before + 1));
+    return id;
+  }
+  // Everything is read, then Finish, as a server of manners does.
+  void Serve(const std::string& upload_id, const std::string& path, const std::string& content,
+             remote::Hashes listed = {}) {
+    api_.Send({upload_id, ReadRequest{0, content.size(), false}});
+    EXPECT_TRUE(api_.Await([&] {
+      uint64_t bytes = 0;
+      for (const auto& answer : api_.Answers()) {
+        if (answer.upload_id == upload_id) bytes += answer.data.size();
+      }
+      return bytes == content.size();
+    }));
+    names_.AddFile(path, content.size(), std::move(listed));
+    api_.SendStatus(upload_id, UploadStatus::kFinish);
+  }
+
+  FakeUploadApi api_;
+  FakeNamespaceApi names_;
+  upload::UploadOptions options_ = QuickOptions();
+  int starts_ = 0;
+  std::unique_ptr<UploadRoom> room_;
+};
+
+TEST_F(RoomTest, TheChannelIsOpenBeforeTheFirstStart) {
+  api_.Hold("OpenChannel");
+  const auto id = room().Write("/f", "x");
+  ASSERT_TRUE(room().AwaitState(id, State::kWaiting));
+  ASSERT_TRUE(api_.AwaitCount("OpenChannel", 1));
+  EXPECT_EQ(api_.Count("Start"), 0);
+  api_.Release("OpenChannel");
+  EXPECT_TRUE(api_.AwaitCount("Start", 1));
+}
+
+TEST_F(RoomTest, MessagesThatOutrunTheAnswerOfStartAreKept) {
+  const std::string content = "content";
+  api_.OnStart([&](const StartRequest& request, const std::string& id) {
+    names_.AddFile(request.path, request.size);
+    api_.Send({id, HashRequest{2, 0}});
+    api_.Send({id, ReadRequest{0, content.size(), true}});
+  });
+  const auto id = Started("/f", content);
+  ASSERT_TRUE(api_.AwaitCount("AnswerRead", 1));
+  ASSERT_TRUE(api_.AwaitCount("ReportHash", 1));
+  EXPECT_TRUE(api_.Answers()[0].lazy_read);
+  EXPECT_TRUE(api_.Answers()[0].is_last_chunk);
+  EXPECT_EQ(api_.Answers()[0].data, content);
+  api_.SendStatus("u1", UploadStatus::kFinish);
+  EXPECT_TRUE(room().AwaitGone(id));
+}
+
+TEST_F(RoomTest, ARapidUploadMayFinishInsideStart) {
+  const std::string content = "known";
+  api_.OnStart([&](const StartRequest& request, const std::string& id) {
+    names_.AddFile(request.path, request.size, HashesOf(content));
+    api_.SendStatus(id, UploadStatus::kFinish);
+  });
+  EXPECT_TRUE(room().AwaitGone(room().Write("/f", content)));
+  EXPECT_EQ(api_.Count("AnswerRead"), 0);
+}
+
+TEST_F(RoomTest, EveryListedHashIsComparedAlsoThoseNobodyAskedFor) {
+  const std::string content = Pattern(300'000);
+  const auto id = Started("/f", content);
+  Serve("u1", "/f", content, HashesOf(content));
+  EXPECT_TRUE(room().AwaitGone(id));
+}
+
+TEST_F(RoomTest, AWrongListedHashIsNeverEvicted) {
+  options_.verify_patience = 200ms;
+  const std::string content = "content";
+  const auto id = Started("/f", content);
+  Serve("u1", "/f", content, HashesOf("other"));
+  ASSERT_TRUE(room().Await(id, [](const auto& item) { return !item || item->attempts > 0; }));
+  ASSERT_TRUE(room().store().Get(id));
+  EXPECT_NE(room().ReasonOf(id).find("ours is"), std::string::npos) << room().ReasonOf(id);
+}
+
+TEST_F(RoomTest, FinishBeforeTheLastByteWasAskedForIsParkedAsUnproven) {
+  const std::string content = Pattern(2 << 20);
+  const auto id = Started("/f", content);
+  api_.Send({"u1", ReadRequest{0, 1 << 20, false}});
+  ASSERT_TRUE(api_.AwaitCount("AnswerRead", 1));
+  names_.AddFile("/f", content.size());
+  api_.SendStatus("u1", UploadStatus::kFinish);
+  ASSERT_TRUE(room().AwaitParked(id));
+  EXPECT_NE(room().ReasonOf(id).find("unproven"), std::string::npos);
+}
+
+TEST_F(RoomTest, TwoEntriesOfOneNameArePartOfNoProof) {
+  const std::string content = "content";
+  const auto id = Started("/f", content);
+  names_.AddFile("/f", content.size());
+  Serve("u1", "/f", content);
+  ASSERT_TRUE(room().AwaitParked(id));
+  EXPECT_NE(room().ReasonOf(id).find("several entries"), std::string::npos);
+}
+
+TEST_F(RoomTest, AFinishDoesNotCutOffTheLastAcknowledgement) {
+  const std::string content = "content";
+  const auto id = Started("/f", content);
+  api_.Hold("AnswerRead");
+  api_.Send({"u1", ReadRequest{0, content.size(), false}});
+  ASSERT_TRUE(api_.AwaitCount("AnswerRead", 1));
+  names_.AddFile("/f", content.size());
+  api_.SendStatus("u1", UploadStatus::kFinish);
+  ASSERT_TRUE(room().AwaitStatus([](const auto& status) {
+    return !status.items.empty() && status.items[0].phase == upload::Phase::kVerifying;
+  }));
+  api_.Release("AnswerRead");
+  EXPECT_TRUE(room().AwaitGone(id));
+}
+
+// ---- Absurd requests --------------------------------------------------------------------------
+
+TEST_F(RoomTest, ARangePastTheEndIsCancelledAndParked) {
+  const auto id = Started("/f", "content");
+  api_.Send({"u1", ReadRequest{0, 8, false}});
+  ASSERT_TRUE(room().AwaitParked(id));
+  EXPECT_EQ(api_.Cancelled(), std::vector<std::string>{"u1"});
+  EXPECT_EQ(api_.Count("AnswerRead"), 0);
+  EXPECT_NE(room().ReasonOf(id).find("8 bytes at 0"), std::string::npos);
+  EXPECT_EQ(room().uploader().Snapshot().refused_requests, 1U);
+}
+
+TEST_F(RoomTest, AnOffsetThatOverflowsIsCancelledAndParked) {
+  const auto id = Started("/f", "content");
+  api_.Send({"u1", ReadRequest{~uint64_t{0} - 1, 16, false}});
+  ASSERT_TRUE(room().AwaitParked(id));
+}
+
+TEST_F(RoomTest, GigabytesInOneRequestPastTheEndAreRefusedWithoutReading) {
+  const auto id = Started("/f", "content");
+  api_.Send({"u1", ReadRequest{0, uint64_t{8} << 30, false}});
+  ASSERT_TRUE(room().AwaitParked(id));
+  EXPECT_EQ(api_.Count("AnswerRead"), 0);
+}
+
+TEST_F(RoomTest, AWholeFileInOneRequestComesInPiecesOfOneMebibyte) {
+  const std::string content = Pattern((5 << 20) + 3);
+  const auto id = Started("/f", content);
+  Serve("u1", "/f", content);
+  ASSERT_TRUE(room().AwaitGone(id));
+  auto answers = api_.Answers();
+  std::sort(answers.begin(), answers.end(),
+            [](const auto& a, const auto& b) { return a.offset < b.offset; });
+  ASSERT_EQ(answers.size(), 6U);
+  std::string got;
+  for (const auto& answer : answers) {
+    EXPECT_EQ(answer.offset, got.size());
+    got += answer.data;
+    EXPECT_EQ(answer.is_last_chunk, got.size() == content.size());
+  }
+  EXPECT_TRUE(got == content);
+}
+
+TEST_F(RoomTest, LengthZeroMeansTheRestOfTheFile) {
+  const auto id = Started("/f", "content");
+  api_.Send({"u1", ReadRequest{3, 0, false}});
+  ASSERT_TRUE(api_.AwaitCount("AnswerRead", 1));
+  ASSERT_TRUE(api_.Await([&] { return api_.Answers().size() == 1; }));
+  EXPECT_EQ(api_.Answers()[0].data, "tent");
+  EXPECT_TRUE(room().store().Get(id));
+}
+
+TEST_F(RoomTest, TooManyOutstandingRequestsAreCancelledAndParked) {
+  const std::string content = Pattern(70'000);
+  api_.Hold("AnswerRead");
+  const auto id = Started("/f", content);
+  for (uint64_t i = 0; i < 66'000; ++i) api_.Send({"u1", ReadRequest{i, 1, false}});
+  ASSERT_TRUE(room().AwaitParked(id));
+  EXPECT_NE(room().ReasonOf(id).find("too many"), std::string::npos);
+}
+
+TEST_F(RoomTest, DuplicatesOfOutstandingRequestsAreDropped) {
+  api_.Hold("AnswerRead");
+  const auto id = Started("/f", "content");
+  for (int i = 0; i < 5; ++i) api_.Send({"u1", ReadRequest{0, 7, false}});
+  api_.Send({"u1", ReadRequest{0, 7, true}});
+  ASSERT_TRUE(api_.AwaitCount("AnswerRead", 2));
+  api_.Release("AnswerRead");
+  ASSERT_TRUE(api_.Await([&] { return api_.Answers().size() >= 2; }));
+  names_.AddFile("/f", 7);
+  api_.SendStatus("u1", UploadStatus::kFinish);
+  ASSERT_TRUE(room().AwaitGone(id));
+  EXPECT_EQ(api_.Answers().size(), 2U);
+}
+
+TEST_F(RoomTest, UnknownUploadsAreNeverAnsweredAndNeverCancelled) {
+  const auto id = Started("/f", "content");
+  api_.Send({"stranger", ReadRequest{0, 7, false}});
+  api_.Send({"stranger", HashRequest{1, 0}});
+  api_.SendStatus("stranger", UploadStatus::kTransfer);
+  Serve("u1", "/f", "content");
+  ASSERT_TRUE(room().AwaitGone(id));
+  for (const auto& answer : api_.Answers()) EXPECT_EQ(answer.upload_id, "u1");
+  EXPECT_TRUE(api_.Cancelled().empty());
+  EXPECT_EQ(api_.Count("ReportHash"), 0);
+}
+
+TEST_F(RoomTest, AnUnknownHashTypeIsCountedAndTheUploadGoesOn) {
+  const auto id = Started("/f", "content");
+  api_.Send({"u1", HashRequest{7, 0}});
+  Serve("u1", "/f", "content");
+  ASSERT_TRUE(room().AwaitGone(id));
+  EXPECT_EQ(room().uploader().Snapshot().refused_requests, 1U);
+}
+
+TEST_F(RoomTest, AHashThatIsAskedTwiceIsComputedOnceAndSentTwice) {
+  const std::string content = Pattern(200'000);
+  const auto id = Started("/f", content);
+  api_.Send({"u1", HashRequest{1, 65536}});
+  ASSERT_TRUE(api_.AwaitCount("ReportHash", 1));
+  ASSERT_TRUE(api_.Await([&] { return api_.Hashes().size() == 1; }));
+  api_.Send({"u1", HashRequest{1, 65536}});
+  ASSERT_TRUE(api_.Await([&] { return api_.Hashes().size() == 2; }));
+  EXPECT_EQ(api_.Hashes()[0].hash, HashesOf(content)[HashType::kMd5]);
+  EXPECT_EQ(api_.Hashes()[1].hash, api_.Hashes()[0].hash);
+  EXPECT_EQ(api_.Hashes()[1].block_hashes.size(), 4U);
+  EXPECT_TRUE(room().store().Get(id)->digests.contains(1));
+}
+
+TEST_F(RoomTest, ARetrySendsTheHashesThatAreKnownAndHashesNothingAgain) {
+  const auto id = Started("/f", "content");
+  api_.Send({"u1", HashRequest{2, 0}});
+  ASSERT_TRUE(api_.Await([&] { return api_.Hashes().size() == 1; }));
+  api_.SendStatus("u1", UploadStatus::kError, "try again");
+  ASSERT_TRUE(api_.AwaitCount("Start", 2));
+  EXPECT_EQ(api_.Starts()[1].known_hashes,
+            (remote::Hashes{{HashType::kSha1, HashesOf("content")[HashType::kSha1]}}));
+  EXPECT_TRUE(room().store().Get(id));
+}
+
+// ---- Answers that fail --------------------------------------------------------------------------
+
+TEST_F(RoomTest, AnAnswerThatNobodyWaitsForIsHarmless) {
+  const auto id = Started("/f", "content");
+  api_.FailNext("AnswerRead", {ESTALE, Retry::kBackoff, "No pending read waiter"});
+  api_.Send({"u1", ReadRequest{0, 3, false}});
+  Serve("u1", "/f", "content");
+  EXPECT_TRUE(room().AwaitGone(id));
+}
+
+TEST_F(RoomTest, ASessionThatTheServerForgotIsStartedAnew) {
+  const auto id = Started("/f", "content");
+  api_.FailNext("AnswerRead", {ENOENT, Retry::kBackoff, "Upload session not found"});
+  api_.Send({"u1", ReadRequest{0, 7, false}});
+  ASSERT_TRUE(api_.AwaitCount("Start", 2));
+  Serve("u2", "/f", "content");
+  EXPECT_TRUE(room().AwaitGone(id));
+}
+
+TEST_F(RoomTest, ASilentUploadIsLookedUpAndItsLostFinishFound) {
+  const auto id = Started("/f", "content");
+  api_.Send({"u1", ReadRequest{0, 7, false}});
+  ASSERT_TRUE(api_.Await([&] { return api_.Answers().size() == 1; }));
+  names_.AddFile("/f", 7);
+  EXPECT_TRUE(room().AwaitGone(id));
+  EXPECT_GE(api_.Count("ListUploads"), 1);
+}
+
+TEST_F(RoomTest, AServerThatWaitsInSilenceIsAskedToRepeatItself) {
+  api_.OnStart([this](const StartRequest& request, const std::string& id) {
+    api_.SetQueue({{id, request.path, request.size, UploadStatus::kTransfer, ""}});
+  });
+  Started("/f", "content");
+  EXPECT_TRUE(api_.AwaitCount("OpenChannel", 2));
+}
+
+TEST_F(RoomTest, AReplacedChannelIsSaidAndNotFoughtFor) {
+  room();
+  ASSERT_TRUE(room().AwaitStatus([](const auto& status) { return status.channel_up; }));
+  api_.BreakChannel({EPIPE, Retry::kBackoff, "channel replaced"});
+  ASSERT_TRUE(room().AwaitStatus([](const auto& status) {
+    return status.channel_error.find("another program") != std::string::npos;
+  }));
+  EXPECT_EQ(api_.Count("OpenChannel"), 1);
+}
+
+// ---- Start with unknown outcome -------------------------------------------------------------
+
+TEST_F(RoomTest, AStartWithoutAnAnswerIsCancelledBeforeTheNextOne) {
+  api_.FailNext("Start", {ETIMEDOUT, Retry::kBackoff, "deadline"});
+  api_.SetQueue({{"lost", "/f", 7, UploadStatus::kTransfer, ""}});
+  const auto id = room().Write("/f", "content");
+  ASSERT_TRUE(api_.AwaitCount("Start", 2));
+  EXPECT_EQ(api_.Cancelled(), std::vector<std::string>{"lost"});
+  Serve("u1", "/f", "content");
+  EXPECT_TRUE(room().AwaitGone(id));
+}
+
+TEST_F(RoomTest, AnUnprovenEntryOfTheRightSizeDoesNotEndAnUncertainStart) {
+  api_.FailNext("Start", {ETIMEDOUT, Retry::kBackoff, "deadline"});
+  const auto id = room().Write("/f", "content");
+  ASSERT_TRUE(room().Await(id, [](const auto& item) { return item && item->attempts == 1; }));
+  names_.AddFile("/f", 7);  // somebody's
+  ASSERT_TRUE(api_.AwaitCount("Start", 2));
+  EXPECT_TRUE(room().store().Get(id));
+}
+
+TEST_F(RoomTest, AStrangersUploadToAPathThatWasNeverStartedIsLeftAlone) {
+  names_.FailNext("List", {EIO, Retry::kBackoff, "no"});
+  api_.SetQueue({{"stranger", "/f", 7, UploadStatus::kTransfer, ""}});
+  const auto id = Started("/f", "content");
+  EXPECT_TRUE(api_.Cancelled().empty());
+  EXPECT_TRUE(room().store().Get(id));
+}
+
+// ---- Deleted and changed --------------------------------------------------------------------
+
+TEST_F(RoomTest, AFileThatIsDeletedDuringItsStartIsCancelledByTheIdThatComesBack) {
+  api_.Hold("Start");
+  const auto id = room().Write("/f", "content");
+  ASSERT_TRUE(api_.AwaitCount("Start", 1));
+  ASSERT_TRUE(room().store().Remove("/f", false));
+  api_.Release("Start");
+  ASSERT_TRUE(room().AwaitGone(id));
+  EXPECT_EQ(api_.Cancelled(), std::vector<std::string>{"u1"});
+}
+
+TEST_F(RoomTest, WhatStoodThereBeforeIsNotDeletedWithOurUpload) {
+  names_.AddFile("/f", 100);
+  options_.overwrite = upload::Overwrite::kDirect;
+  const auto id = Started("/f", "content");
+  ASSERT_TRUE(room().store().Remove("/f", true));
+  ASSERT_TRUE(room().AwaitGone(id));
+  EXPECT_EQ(names_.Content("/").size(), 1U);
+  EXPECT_EQ(names_.Count("Delete"), 0);
+}
+
+TEST_F(RoomTest, ACancelThatFailsIsTriedAgain) {
+  const auto id = Started("/f", "content");
+  api_.FailNext("ControlUpload", {EIO, Retry::kBackoff, "no"}, 3);
+  ASSERT_TRUE(room().store().Remove("/f", false));
+  ASSERT_TRUE(room().AwaitGone(id));
+  EXPECT_EQ(api_.Cancelled(), std::vector<std::string>{"u1"});
+}
+
+TEST_F(RoomTest, AnOpenForWritingCancelsTheUploadAtOnce) {
+  const auto id = Started("/f", "content");
+  ASSERT_TRUE(room().store().BeginWrite(id));
+  ASSERT_TRUE(api_.Await([this] { return !api_.Cancelled().empty(); }));
+  ASSERT_TRUE(room().store().EndWrite(id, false));
+  ASSERT_TRUE(api_.AwaitCount("Start", 2));
+  Serve("u2", "/f", "content");
+  EXPECT_TRUE(room().AwaitGone(id));
+}
+
+// ---- The queue as a whole -------------------------------------------------------------------
+
+TEST_F(RoomTest, TheOldestGoesFirstAndNoMoreThanTransfersAtOnce) {
+  options_.transfers = 2;
+  std::vector<cache::ItemId> ids;
+  for (const char* path : {"/a", "/b", "/c"}) {
+    ids.push_back(room().Write(path, "content"));
+    ASSERT_TRUE(room().Await(
+        ids.back(), [](const auto& item) { return item && item->state != State::kSealing; }));
+  }
+  ASSERT_TRUE(api_.AwaitCount("Start", 2));
+  EXPECT_EQ(api_.Count("Start"), 2);
+  Serve("u1", api_.Starts()[0].path, "content");
+  ASSERT_TRUE(api_.AwaitCount("Start", 3));
+  EXPECT_EQ(api_.Starts()[2].path, "/c");
+}
+
+TEST_F(RoomTest, ALongVerificationTakesNoTransferPlace) {
+  options_.transfers = 1;
+  const auto first = Started("/a", "content");
+  api_.Send({"u1", ReadRequest{0, 7, false}});
+  api_.SendStatus("u1", UploadStatus::kFinish);  // never listed
+  room().Write("/b", "content");
+  EXPECT_TRUE(api_.AwaitCount("Start", 2));
+  EXPECT_TRUE(room().store().Get(first));
+}
+
+TEST_F(RoomTest, AProviderWideErrorStopsEveryStart) {
+  options_.backoff_max = 10min;
+  api_.FailNext("Start", {EACCES, Retry::kPauseAll, "invalid user plan"});
+  room().Write("/a", "content");
+  ASSERT_TRUE(room().AwaitStatus([](const auto& status) { return !status.paused_reason.empty(); }));
+  const auto other = room().Write("/b", "content");
+  ASSERT_TRUE(room().AwaitState(other, State::kWaiting));
+  EXPECT_EQ(api_.Count("Start"), 1);
+  EXPECT_GT(room().uploader().Snapshot().paused_until_ns, RealClock().WallNs());
+}
+
+TEST_F(RoomTest, StoppingEndsEverythingThatWaits) {
+  api_.Hold("AnswerRead");
+  api_.Hold("ListUploads");
+  Started("/f", "content");
+  api_.Send({"u1", ReadRequest{0, 7, false}});
+  ASSERT_TRUE(api_.AwaitCount("AnswerRead", 1));
+  room().Close();
+  EXPECT_TRUE(api_.Cancelled().empty()) << "taken up by the next start";
+  api_.Release("AnswerRead");
+  api_.Release("ListUploads");
+  api_.SetQueue({{"u1", "/f", 7, UploadStatus::kTransfer, ""}});
+  room().Open();
+  Serve("u1", "/f", "content");
+  EXPECT_TRUE(room().AwaitStatus([](const auto& status) { return status.uploads_done == 1; }));
+  EXPECT_EQ(api_.Count("Start"), 1);
+}
+
+}  // namespace
+}  // namespace outboxfs::test
