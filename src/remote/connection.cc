@@ -71,8 +71,10 @@ grpc::ChannelArguments MakeArguments() {
   arguments.SetInt(GRPC_ARG_HTTP2_MAX_PINGS_WITHOUT_DATA, 0);
   // A restarted server is found again soon: gRPC's own pauses grow to two minutes.
   arguments.SetInt(GRPC_ARG_INITIAL_RECONNECT_BACKOFF_MS, 200);
-  arguments.SetInt(GRPC_ARG_MIN_RECONNECT_BACKOFF_MS, 5'000);
-  arguments.SetInt(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, 5'000);
+  arguments.SetInt(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, 2'000);
+  // The least time that one attempt gets, in spite of its name. More than gRPC's own look at idle
+  // connections every 5 s, or an attempt that no call waits for could never succeed.
+  arguments.SetInt(GRPC_ARG_MIN_RECONNECT_BACKOFF_MS, 20'000);
   // The server is mostly in the local network, where a proxy for the web has no business.
   arguments.SetInt(GRPC_ARG_ENABLE_HTTP_PROXY, 0);
   // Two Remotes of one process are two connections.
@@ -152,6 +154,15 @@ Result<std::string> Connection::Authorise(grpc::ClientContext& context,
   Result<std::string> token = tokens_->Get(stop);
   if (token && !token->empty()) context.AddMetadata("authorization", "Bearer " + *token);
   return token;
+}
+
+void Connection::AwaitConnected(std::chrono::milliseconds longest,
+                                const std::stop_token& stop) const {
+  constexpr std::chrono::milliseconds kSlice(100);  // how late a stop may be noticed
+  const auto deadline = system_clock::now() + longest;
+  while (!stop.stop_requested() && system_clock::now() < deadline) {
+    if (channel_->WaitForConnected(system_clock::now() + kSlice)) return;
+  }
 }
 
 Status Connection::Call(const CallKind& kind, const std::stop_token& stop, const Attempt& attempt) {

@@ -152,6 +152,8 @@ template <typename Reply>
 Result<OpenedStream<Reply>> OpenStream(Connection& connection, const CallKind& kind,
                                        const std::stop_token& stop,
                                        const typename ServerStream<Reply>::Prepare& prepare) {
+  constexpr std::chrono::milliseconds kConnectTime{3'000};  // more than the pause between attempts
+  connection.AwaitConnected(kConnectTime, stop);
   for (bool renewed = false;; renewed = true) {
     auto stream = std::make_unique<ServerStream<Reply>>();
     Result<std::string> token = connection.Authorise(stream->context(), stop);

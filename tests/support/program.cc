@@ -169,7 +169,7 @@ size_t ProgramMount::StagedFiles() const {
   size_t files = 0;
   std::error_code error;
   for (const auto& entry : fs::recursive_directory_iterator(cache() + "/staged", error)) {
-    if (entry.is_regular_file(error)) ++files;
+    if (entry.is_regular_file(error) && entry.file_size(error) > 0) ++files;
   }
   return files;
 }

@@ -69,7 +69,7 @@ class ProgramMount {
   std::string Status(const std::string& query) const;
   // kill -9 of the daemon; the mount stays behind dead.
   void Kill();
-  // Files in the staging directory.
+  // Files in the staging directory that have bytes (empty ones are kept ready for use).
   size_t StagedFiles() const;
   std::string Log() const;
 
