@@ -98,6 +98,10 @@ void ReferenceServer::Parts::ConfigureBuilder(grpc::ServerBuilder* builder) {
   quota.SetMaxThreads(kMaxThreads);
   builder->SetResourceQuota(quota);
   builder->SetSyncServerOption(grpc::ServerBuilder::MAX_POLLERS, 4);
+  // Made for messages of a MiB that come at once: large windows, frames and reads of the socket.
+  builder->AddChannelArgument(GRPC_ARG_HTTP2_STREAM_LOOKAHEAD_BYTES, 8 << 20);
+  builder->AddChannelArgument(GRPC_ARG_HTTP2_MAX_FRAME_SIZE, 4 << 20);
+  builder->AddChannelArgument(GRPC_ARG_TCP_READ_CHUNK_SIZE, 256 << 10);
   // Clients ping an idle channel every 30 s; that is no abuse.
   builder->AddChannelArgument(GRPC_ARG_KEEPALIVE_PERMIT_WITHOUT_CALLS, 1);
   builder->AddChannelArgument(GRPC_ARG_HTTP2_MIN_RECV_PING_INTERVAL_WITHOUT_DATA_MS, 5000);

@@ -76,7 +76,10 @@ std::vector<UploadOrder> LoadSessions(DirStore* store) {
     std::string line;
     while (std::getline(in, line)) {
       orders.push_back(FromLine(line));
-      names.insert(orders.back().id);
+      UploadOrder& order = orders.back();
+      names.insert(order.id);
+      // Ranges without their bytes would end as a file of zeros.
+      if (!std::filesystem::exists(store->PrivatePath(order.id))) order.present.clear();
     }
   }
   std::error_code ignored;

@@ -327,13 +327,13 @@ TEST(Upload, CanBeHeldBeforeEveryPhase) {
     const auto answer_hash = [&](const auto& /*ask*/) {
       client.SendHash(id, 2, "a9993e364706816aba3e25717850c26c9cd0d89d");
     };
-    if (phase == Phase::kTransferring) {
-      ASSERT_TRUE(channel->AwaitCount(2));  // Preprocessing, hash request
-      answer_hash(0);
-    }
+    // Statuses and requests of the phases before the held one: Preprocessing, hash request.
+    const size_t before = phase == Phase::kPreprocessing ? 0 : phase == Phase::kHashing ? 1 : 2;
+    ASSERT_TRUE(channel->AwaitCount(before));
+    if (phase == Phase::kTransferring) answer_hash(0);
     EXPECT_EQ(server->counters().reads_asked, 0U);
     EXPECT_EQ(server->counters().hashes_asked, phase == Phase::kTransferring ? 1U : 0U);
-    EXPECT_EQ(channel->events().empty(), phase == Phase::kPreprocessing);
+    EXPECT_EQ(channel->events().size(), before);
     server.Change([](Knobs& k) { k.hold = Phase::kNone; });
     EXPECT_EQ(client.Serve(*channel, id, "abc", answer_hash).status(), UploadStatus::Finish);
   }
