@@ -41,6 +41,8 @@ std::string Negotiate(struct fuse_conn_info& conn) {
   // Always with attributes: `ls -l` of what was just listed then asks nothing more.
   Want(conn, FUSE_CAP_READDIRPLUS);
   Refuse(conn, FUSE_CAP_READDIRPLUS_AUTO);
+  // There are no ACLs, but so the kernel remembers that: `ls -l` asks for every file's.
+  Want(conn, FUSE_CAP_POSIX_ACL);
   Want(conn, FUSE_CAP_SPLICE_WRITE);
   Refuse(conn, FUSE_CAP_SPLICE_READ);
   // The first version asks for security.capability before every write; the second does not.
