@@ -189,6 +189,20 @@ def run_program(test, options, logs):
     return outcome
 
 
+def telling_lines(log):
+    """What failing test cases printed (of GoogleTest's output), or the end of any other output."""
+    told, case = [], []
+    for line in log.splitlines():
+        if line.startswith("[ RUN      ]"):
+            case = []
+        case.append(line)
+        if re.match(r"\[  FAILED  \] .*\(\d+ ms\)", line):
+            told += case[-40:]
+        if re.match(r"\[  (FAILED| SKIPPED|     OK) ", line) or line.startswith("[==="):
+            case = []
+    return told + case[-40:]  # `case`: what was running when the program ended
+
+
 def show(outcome, logs):
     verdict = "FAILED" if outcome.failures else "ok"
     skipped = f", {outcome.skipped} skipped" if outcome.skipped else ""
@@ -196,15 +210,13 @@ def show(outcome, logs):
           f"{skipped} ({outcome.seconds:.1f} s)", flush=True)
     if not outcome.failures:
         return
+    safe = re.sub(r"[^\w.-]", "_", outcome.name)
+    lines = telling_lines((logs / f"{safe}.log").read_text(encoding="utf-8", errors="replace"))[:200]
+    for report in sorted(logs.glob(f"{safe}.sanitizer.*"))[:2]:
+        lines += report.read_text(encoding="utf-8", errors="replace").splitlines()[:60]
+    print("\n".join(f"       | {line}" for line in lines))
     for failure in outcome.failures:
         print(f"       - {failure}")
-    safe = re.sub(r"[^\w.-]", "_", outcome.name)
-    texts = [logs / f"{safe}.log", *sorted(logs.glob(f"{safe}.sanitizer.*"))[:2]]
-    for path in texts:
-        lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
-        kept = [line for line in lines if not re.match(r"\[( RUN |       OK|-----)", line)]
-        chosen = kept[:60] if "sanitizer" in path.name else kept[-60:]
-        print("\n".join(f"       | {line}" for line in chosen))
 
 
 def choose(tests, options):
