@@ -30,16 +30,16 @@ int64_t ToNs(const timespec& time) { return time.tv_sec * kNsPerSecond + time.tv
 }  // namespace
 
 Result<AttrReply> Filesystem::SetAttr(Call& call, cache::Ino ino, const AttrChange& change) {
-  if (const auto status = CheckWritable(); !status) return Fail(status.error());
+  if (auto status = CheckWritable(); !status) return Fail(status.error());
   const auto node = NodeOf(ino);
   if (!node) return Fail(node.error());
   if (change.size) {
     if ((*node)->is_dir()) return FailErrno(EISDIR, "truncate");
-    const auto status = Resize(call, *node, *change.size);
+    auto status = Resize(call, *node, *change.size);
     if (!status) return Fail(status.error());
   }
   if (ChangesAttributes(change)) {
-    const auto status = ChangeAttr(*node, change);
+    auto status = ChangeAttr(*node, change);
     if (!status) return Fail(status.error());
   }
   const auto facts = KnownFacts(*node);
@@ -109,12 +109,12 @@ Status Filesystem::ChangeOpen(Node& node, const AttrChange& change) {
     // While a writer is there, stat shows the backing file's times (HARD-CASES 9).
     const auto st = (*open.write_pin)->Stat();
     if (!st) return Fail(st.error());
-    const auto status = (*open.write_pin)
-                            ->SetTimes(change.atime_ns.value_or(ToNs(st->st_atim)),
-                                       change.mtime_ns.value_or(ToNs(st->st_mtim)));
+    auto status = (*open.write_pin)
+                      ->SetTimes(change.atime_ns.value_or(ToNs(st->st_atim)),
+                                 change.mtime_ns.value_or(ToNs(st->st_mtim)));
     if (!status) return status;
   }
-  const auto status = rooms_.store.SetAttr(open.item, open.attr);
+  auto status = rooms_.store.SetAttr(open.item, open.attr);
   if (!status && status.error().code == ENOENT) return {};  // deleted: only this node knows it
   return status;
 }

@@ -113,6 +113,8 @@ class Filesystem {
   Filesystem(const MountOptions& options, const Rooms& rooms, Passthrough& passthrough,
              Notifier& notifier);
   ~Filesystem();
+  Filesystem(const Filesystem&) = delete;
+  Filesystem& operator=(const Filesystem&) = delete;
 
   // ---- lookup.cc, readdir.cc ----
   // An unknown name is success with ino 0 while that is known for sure, else ENOENT.
@@ -122,7 +124,7 @@ class Filesystem {
   Result<DirOpened> OpenDir(Call& call, cache::Ino ino);
   // From `offset` on, until the sink is full. With `plus` each entry counts as looked up, unless
   // the sink refused it.
-  Status ReadDir(Call& call, uint64_t handle, uint64_t offset, bool plus, const DirSink& sink);
+  Status ReadDir(Call& call, uint64_t number, uint64_t offset, bool plus, const DirSink& sink);
   void ReleaseDir(uint64_t handle);
   Status SyncDir(Call& call);
   Result<struct statvfs> StatFs(Call& call);
@@ -131,15 +133,15 @@ class Filesystem {
   Result<Opened> Open(Call& call, cache::Ino ino, int flags);
   Result<Created> Create(Call& call, cache::Ino parent, const std::string& name, mode_t mode,
                          int flags);
-  Status Flush(uint64_t handle);
-  void Release(uint64_t handle);
+  Status Flush(uint64_t number);
+  void Release(uint64_t number);
 
   // ---- io.cc ----
-  Result<ReadReply> Read(Call& call, uint64_t handle, size_t size, uint64_t offset);
-  Status Write(uint64_t handle, std::span<const std::byte> data, uint64_t offset);
-  Status Sync(Call& call, uint64_t handle);
-  Status Allocate(Call& call, uint64_t handle, int mode, const ByteRange& range);
-  Result<uint64_t> Seek(uint64_t handle, uint64_t offset, int whence);
+  Result<ReadReply> Read(Call& call, uint64_t number, size_t size, uint64_t offset);
+  Status Write(uint64_t number, std::span<const std::byte> data, uint64_t offset);
+  Status Sync(Call& call, uint64_t number);
+  Status Allocate(Call& call, uint64_t number, int mode, const ByteRange& range);
+  Result<uint64_t> Seek(uint64_t number, uint64_t offset, int whence);
 
   // ---- attr.cc ----
   Result<AttrReply> SetAttr(Call& call, cache::Ino ino, const AttrChange& change);

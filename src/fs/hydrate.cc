@@ -51,7 +51,7 @@ Status Filesystem::FetchInto(const cache::Item& item, SlowLane& lane) {
       if (error.code != EINTR) error.code = EIO;
       return Fail(error.Prepend("fetch " + now->path));
     }
-    if (const auto written = (*pin)->Write(piece, at); !written) return written;
+    if (auto written = (*pin)->Write(piece, at); !written) return written;
   }
   return {};
 }

@@ -62,7 +62,7 @@ Status Filesystem::Sync(Call& call, uint64_t number) {
   if (item == 0) return {};
   SlowLane lane(lane_, call);
   if (const auto token = lane.Enter(); !token) return Fail(token.error());
-  const auto status = rooms_.store.Sync(item);
+  auto status = rooms_.store.Sync(item);
   if (!status && status.error().code == ENOENT) return {};  // deleted: nothing to keep
   return status;
 }

@@ -145,7 +145,7 @@ Filesystem::Found Filesystem::Decide(const RemoteView& view, const std::string& 
 
 Result<Filesystem::Found> Filesystem::Find(const NodePtr& dir, const std::string& name,
                                            SlowLane& lane) {
-  const auto view = ViewOf(dir, lane);
+  auto view = ViewOf(dir, lane);
   if (!view) return Fail(view.error());
   return Decide(*view, name);
 }
@@ -214,7 +214,7 @@ Result<Facts> Filesystem::KnownFacts(const NodePtr& node) const {
   }
   const auto path = PathOf(node);
   if (!path) return Fail(path.error());
-  const auto known = Recollect(*path, std::move(entry));
+  auto known = Recollect(*path, std::move(entry));
   if (!known) return Fail(known.error());
   return known->facts;
 }
@@ -276,7 +276,7 @@ Result<EntryReply> Filesystem::Lookup(Call& call, cache::Ino parent, const std::
   if (IsHiddenName(name)) return NoSuchName();
   SlowLane lane(lane_, call);
   for (int race = 0; race < kMaxRenameRaces; ++race) {
-    const auto found = FindAny(*dir, name, lane);
+    auto found = FindAny(*dir, name, lane);
     if (!found) return Fail(found.error());
     ReaderLock names(names_mu_);
     const auto path = PathOf(*dir);
@@ -296,7 +296,7 @@ Result<EntryReply> Filesystem::Lookup(Call& call, cache::Ino parent, const std::
 void Filesystem::Forget(cache::Ino ino, uint64_t lookups) { nodes_.Forget(ino, lookups); }
 
 Result<AttrReply> Filesystem::GetAttr(Call& call, cache::Ino ino) {
-  const auto node = NodeOf(ino);
+  auto node = NodeOf(ino);
   if (!node) return Fail(node.error());
   bool open = false;
   {
@@ -305,7 +305,7 @@ Result<AttrReply> Filesystem::GetAttr(Call& call, cache::Ino ino) {
   }
   const NodePtr dir = nodes_.ParentOf(*node);
   if (open || !dir) {
-    const auto facts = KnownFacts(*node);
+    auto facts = KnownFacts(*node);
     if (!facts) return Fail(facts.error());
     AttrReply reply = Describe(*node, *facts);
     if (!dir && *node != nodes_.root()) reply.st.st_nlink = 0;
@@ -314,11 +314,11 @@ Result<AttrReply> Filesystem::GetAttr(Call& call, cache::Ino ino) {
   const auto path = PathOf(*node);
   if (!path) return Fail(path.error());
   SlowLane lane(lane_, call);
-  const auto found = FindAny(dir, std::string(cache::NameOf(*path)), lane);
+  auto found = FindAny(dir, std::string(cache::NameOf(*path)), lane);
   if (!found) return Fail(found.error());
   if (!found->facts || found->facts->kind != (*node)->kind) {
     if (!found->certain) {  // the server does not answer: what was known last
-      const auto facts = KnownFacts(*node);
+      auto facts = KnownFacts(*node);
       if (facts) return Describe(*node, *facts);
     }
     return Fail(ENOENT, "no such name any more");

@@ -11,8 +11,8 @@
 namespace outboxfs::fs {
 
 Status Filesystem::CheckNew(const std::string& name) const {
-  if (const auto status = CheckNewWriter(); !status) return status;
-  if (const auto status = CheckName(name); !status) return status;
+  if (auto status = CheckNewWriter(); !status) return status;
+  if (auto status = CheckName(name); !status) return status;
   if (IsHiddenName(name)) return Fail(EPERM, name + " is a name for our own temporary files");
   return {};
 }
@@ -43,14 +43,14 @@ Result<std::string> Filesystem::PathIn(const NodePtr& dir, const std::string& na
 
 Result<Created> Filesystem::Create(Call& call, cache::Ino parent, const std::string& name,
                                    mode_t mode, int flags) {
-  if (const auto status = CheckNew(name); !status) return Fail(status.error());
+  if (auto status = CheckNew(name); !status) return Fail(status.error());
   const auto dir = DirOf(parent);
   if (!dir) return Fail(dir.error());
   const cache::Attr attr = NewAttr(call, *dir, mode, false);
   Created created;
   {
     ReaderLock names(names_mu_);
-    const auto path = PathIn(*dir, name);
+    auto path = PathIn(*dir, name);
     if (!path) return Fail(path.error());
     const auto item = rooms_.store.CreateFile(*path, rooms_.store.NewIno(), attr);
     if (!item) return Fail(item.error());
@@ -72,11 +72,11 @@ Result<Created> Filesystem::Create(Call& call, cache::Ino parent, const std::str
 
 Result<Opened> Filesystem::OpenNew(const NodePtr& node, cache::ItemId item, int flags) {
   MutexLock lock(node->mu);
-  if (const auto status = Attach(*node, item); !status) return Fail(status.error());
+  if (auto status = Attach(*node, item); !status) return Fail(status.error());
   node->open.dirty = true;
   // A writer even if it was opened for reading only: the first close seals the empty file.
   const int access = (flags & O_ACCMODE) == O_RDONLY ? (flags & ~O_ACCMODE) | O_RDWR : flags;
-  if (const auto status = BeginWriting(node->open, false, 0); !status) {
+  if (auto status = BeginWriting(node->open, false, 0); !status) {
     node->open = OpenFile{};
     return Fail(status.error());
   }
@@ -95,7 +95,7 @@ Result<EntryReply> Filesystem::MakeFile(Call& call, cache::Ino parent, const std
 
 Result<EntryReply> Filesystem::MakeDir(Call& call, cache::Ino parent, const std::string& name,
                                        mode_t mode) {
-  if (const auto status = CheckNew(name); !status) return Fail(status.error());
+  if (auto status = CheckNew(name); !status) return Fail(status.error());
   const auto dir = DirOf(parent);
   if (!dir) return Fail(dir.error());
   const cache::Attr attr = NewAttr(call, *dir, mode, true);
@@ -105,7 +105,7 @@ Result<EntryReply> Filesystem::MakeDir(Call& call, cache::Ino parent, const std:
   }
   Touch(*dir);
   ReaderLock names(names_mu_);
-  const auto path = PathIn(*dir, name);
+  auto path = PathIn(*dir, name);
   if (!path) return Fail(path.error());
   const auto item = rooms_.store.MakeDir(*path, rooms_.store.NewIno(), attr);
   if (!item) return Fail(item.error());

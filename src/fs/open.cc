@@ -55,12 +55,12 @@ Result<Opened> Filesystem::Open(Call& call, cache::Ino ino, int flags) {
   if (!node) return Fail(node.error());
   if ((*node)->is_dir()) return FailErrno(EISDIR, "open");
   if (WantsWriting(flags)) {
-    if (const auto status = CheckNewWriter(); !status) return Fail(status.error());
+    if (auto status = CheckNewWriter(); !status) return Fail(status.error());
   }
   SlowLane lane(lane_, call);
   cache::Pin fetched;  // keeps what was fetched until it is open
   for (;;) {
-    if (const auto status = WaitFetched(*node, lane); !status) return Fail(status.error());
+    if (auto status = WaitFetched(*node, lane); !status) return Fail(status.error());
     auto opened = TryOpen(*node, flags, lane, call.uid, fetched);
     if (!opened) return Fail(opened.error());
     if (*opened) return **opened;
@@ -99,7 +99,7 @@ Result<std::optional<cache::Item>> Filesystem::Resolve(Node& node, int flags) {
   const auto known = Recollect(*path, node.entry);
   if (!known) return Fail(known.error());
   if (known->overlay.kind == cache::Overlay::Kind::kItem) {
-    const auto status = Attach(node, known->overlay.item.id);
+    auto status = Attach(node, known->overlay.item.id);
     if (!status) return Fail(status.error());
     return std::optional<cache::Item>();
   }
@@ -110,7 +110,7 @@ Result<std::optional<cache::Item>> Filesystem::Resolve(Node& node, int flags) {
 
 Result<Opened> Filesystem::OpenNow(const NodePtr& node, int flags, uid_t caller) {
   if (WantsWriting(flags)) {
-    const auto status = BeginWriting(node->open, (flags & O_TRUNC) != 0, caller);
+    auto status = BeginWriting(node->open, (flags & O_TRUNC) != 0, caller);
     if (!status) {
       if (node->open.handles == 0) node->open = OpenFile{};
       return Fail(status.error());
@@ -132,7 +132,7 @@ Result<std::optional<cache::Item>> Filesystem::Stage(Node& node, const Known& kn
   attr.mtime_ns = attr.ctime_ns = rooms_.clock.WallNs();
   const auto item = rooms_.store.CreateFile(path, node.ino, attr);
   if (!item) return Fail(item.error());
-  if (const auto status = Attach(node, item->id); !status) {
+  if (auto status = Attach(node, item->id); !status) {
     const auto undone = rooms_.store.Remove(path, false);
     if (!undone) Log::Warning("{}: {}", path, undone.error().text);
     return Fail(status.error());
@@ -163,7 +163,7 @@ Status Filesystem::NoteBeginning(OpenFile& open) {
 
 Status Filesystem::BeginWriting(OpenFile& open, bool truncate, uid_t caller) {
   if (open.writers == 0) {
-    if (const auto status = rooms_.store.BeginWrite(open.item); !status) return status;
+    if (auto status = rooms_.store.BeginWrite(open.item); !status) return status;
     auto pin = rooms_.store.PinFile(open.item, true);
     Status status = pin ? Status() : Fail(pin.error());
     if (pin) {
@@ -186,7 +186,7 @@ Status Filesystem::BeginWriting(OpenFile& open, bool truncate, uid_t caller) {
   ++open.writers;
   if (!truncate) return {};
   open.dirty = true;
-  const auto status = (*open.write_pin)->Truncate(0);
+  auto status = (*open.write_pin)->Truncate(0);
   if (!status && --open.writers == 0) EndWriting(open);
   return status;
 }
@@ -236,7 +236,7 @@ Status Filesystem::Flush(uint64_t number) {
   const auto st = (*open.write_pin)->Stat();
   if (!st) return Fail(st.error());
   if (!WasChanged(open, *st) || CtimeNs(*st) == open.marked_ctime_ns) return {};
-  if (const auto marked = rooms_.store.MarkClosed(open.item); !marked) return marked;
+  if (auto marked = rooms_.store.MarkClosed(open.item); !marked) return marked;
   open.marked_ctime_ns = CtimeNs(*st);
   return {};
 }

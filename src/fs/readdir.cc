@@ -101,7 +101,7 @@ Status Filesystem::ReadDir(Call& call, uint64_t number, uint64_t offset, bool pl
   }
   if (fill) {
     SlowLane lane(lane_, call);
-    if (const auto status = FillDir(*handle, lane); !status) return status;
+    if (auto status = FillDir(*handle, lane); !status) return status;
   }
   ReaderLock names(names_mu_);
   const auto path = PathOf(handle->dir);

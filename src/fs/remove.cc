@@ -44,16 +44,16 @@ bool Filesystem::StillTrue(const NodePtr& dir, const std::string& name, const Fo
 
 Status Filesystem::RemoveChild(Call& call, cache::Ino parent, const std::string& name,
                                bool is_dir) {
-  if (const auto status = CheckWritable(); !status) return status;
-  if (const auto status = CheckName(name); !status) return status;
+  if (auto status = CheckWritable(); !status) return status;
+  if (auto status = CheckName(name); !status) return status;
   const auto dir = DirOf(parent);
   if (!dir) return Fail(dir.error());
   SlowLane lane(lane_, call);
   for (int race = 0; race < kMaxRaces; ++race) {
     if (const NodePtr node = nodes_.Child(*dir, name)) {
-      if (const auto status = WaitFetched(node, lane); !status) return status;
+      if (auto status = WaitFetched(node, lane); !status) return status;
     }
-    const auto found = FindForChange(*dir, name, lane);
+    auto found = FindForChange(*dir, name, lane);
     if (!found) return Fail(found.error());
     if (!found->facts) return FailErrno(ENOENT, name);
     if (found->facts->is_dir() != is_dir) return FailErrno(is_dir ? ENOTDIR : EISDIR, name);
@@ -61,7 +61,7 @@ Status Filesystem::RemoveChild(Call& call, cache::Ino parent, const std::string&
       if (const auto token = lane.Enter(); !token) return Fail(token.error());
     }
     if (is_dir) {
-      if (const auto status = CheckEmpty(*found); !status) return status;
+      if (auto status = CheckEmpty(*found); !status) return status;
     }
     const auto removed = RemoveFound(*dir, name, *found);
     if (!removed) return Fail(removed.error());

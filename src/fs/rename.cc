@@ -48,10 +48,10 @@ struct Filesystem::Renaming {
 
 Status Filesystem::Rename(Call& call, cache::Ino from_dir, const std::string& from,
                           cache::Ino to_dir, const std::string& to, unsigned flags) {
-  if (const auto status = CheckWritable(); !status) return status;
+  if (auto status = CheckWritable(); !status) return status;
   if ((flags & ~static_cast<unsigned>(RENAME_NOREPLACE)) != 0) return FailErrno(EINVAL, "rename");
   for (const std::string& name : {from, to}) {
-    if (const auto status = CheckName(name); !status) return status;
+    if (auto status = CheckName(name); !status) return status;
   }
   if (IsHiddenName(to)) return Fail(EPERM, to + " is a name for our own temporary files");
   const auto source = DirOf(from_dir);
@@ -61,9 +61,9 @@ Status Filesystem::Rename(Call& call, cache::Ino from_dir, const std::string& fr
   Renaming renaming{.from_dir = *source, .from_name = from, .to_dir = *target, .to_name = to};
   SlowLane lane(lane_, call);
   for (int race = 0; race < kMaxRaces; ++race) {
-    if (const auto status = LookAtRename(renaming, lane); !status) return status;
+    if (auto status = LookAtRename(renaming, lane); !status) return status;
     if (renaming.from.path == renaming.to.path) return {};
-    if (const auto status = CheckRename(renaming, flags); !status) return status;
+    if (auto status = CheckRename(renaming, flags); !status) return status;
     const auto renamed = RenameLocally(renaming);
     if (!renamed) return Fail(renamed.error());
     if (!*renamed) continue;
@@ -78,7 +78,7 @@ Status Filesystem::LookAtRename(Renaming& renaming, SlowLane& lane) {
   const auto look = [&](const NodePtr& dir, const std::string& name, Found& found,
                         bool& uploading) -> Status {
     if (const NodePtr node = nodes_.Child(dir, name)) {
-      if (const auto status = WaitFetched(node, lane); !status) return status;
+      if (auto status = WaitFetched(node, lane); !status) return status;
     }
     auto seen = FindForChange(dir, name, lane);
     if (!seen) return Fail(seen.error());
@@ -179,8 +179,8 @@ void Filesystem::AwaitRemoved(cache::ItemId item) {
 Status Filesystem::MakeRemoteParents(const std::string& path) {
   if (path == "/" || rooms_.store.Lookup(path).kind != cache::Overlay::Kind::kItem) return {};
   const std::string parent = Parent(path);
-  if (const auto status = MakeRemoteParents(parent); !status) return status;
-  const auto made = rooms_.names.MakeDir(ServerPathOf(parent), Name(path), lane_.exit.get_token());
+  if (auto status = MakeRemoteParents(parent); !status) return status;
+  auto made = rooms_.names.MakeDir(ServerPathOf(parent), Name(path), lane_.exit.get_token());
   if (made || made.error().code == EEXIST) return {};
   return made;
 }
@@ -193,7 +193,7 @@ Status Filesystem::MoveOnServer(const std::string& from, const std::string& to) 
   if (Name(from) == Name(to)) return server.Move(from, Parent(to), stop);
   // On its way it has a name that is nobody's in either directory.
   const std::string passing = HiddenName(rooms_.store.device_id(), rooms_.store.NewIno(), Name(to));
-  if (const auto status = server.Rename(from, passing, stop); !status) return status;
+  if (auto status = server.Rename(from, passing, stop); !status) return status;
   const std::string at_source = JoinPath(Parent(from), passing);
   const std::string at_target = JoinPath(Parent(to), passing);
   auto status = server.Move(at_source, Parent(to), stop);
@@ -214,19 +214,19 @@ Status Filesystem::ReplaceOnServer(const Renaming& renaming, const std::string& 
   const std::stop_token stop = lane_.exit.get_token();
   remote::NamespaceApi& server = rooms_.names;
   if (renaming.to.facts && renaming.to.facts->is_dir()) {  // empty, as was checked
-    const auto deleted = server.Delete(to, stop);
+    auto deleted = server.Delete(to, stop);
     if (!deleted && deleted.error().code != ENOENT) return deleted;
     return MoveOnServer(from, to);
   }
   const std::string aside = HiddenName(rooms_.store.device_id(), rooms_.store.NewIno(), Name(to));
-  const auto put_aside = server.Rename(to, aside, stop);
+  auto put_aside = server.Rename(to, aside, stop);
   if (!put_aside && put_aside.error().code == ENOENT) return MoveOnServer(from, to);
   if (!put_aside) return put_aside;
   const std::string aside_path = JoinPath(Parent(to), aside);
   auto status = MoveOnServer(from, to);
   const auto listed = ListedOnServer(to);
   if (listed && *listed) {
-    const auto deleted = server.Delete(aside_path, stop);
+    auto deleted = server.Delete(aside_path, stop);
     if (!deleted) Log::Warning("{} stays on the server: {}", aside_path, deleted.error().text);
     return {};
   }

@@ -32,6 +32,7 @@ struct Lane {
 class SlowLane {
  public:
   SlowLane(Lane& lane, Call& call) : lane_(lane), call_(call) {}
+  ~SlowLane() = default;
   SlowLane(const SlowLane&) = delete;
   SlowLane& operator=(const SlowLane&) = delete;
 

@@ -1,0 +1,119 @@
+#include "fs/remote_reader.h"
+
+#include <gtest/gtest.h>
+
+#include <thread>
+#include <vector>
+
+#include "support/fake_downloader.h"
+#include "support/temp_dir.h"
+
+namespace outboxfs::fs {
+namespace {
+
+constexpr uint64_t kBudget = 64 << 20;
+
+class RemoteReaderTest : public ::testing::Test {
+ protected:
+  void SetUp() override { downloads_.Put("/file", content_); }
+
+  std::string Read(RemoteReader& reader, uint64_t offset, size_t size) {
+    std::string text(size, '\0');
+    const auto out = std::as_writable_bytes(std::span(text));
+    if (reader.TryRead(out, offset)) return text;
+    const auto status = reader.Read("/file", content_.size(), out, offset, {});
+    EXPECT_TRUE(status) << status.error().text;
+    return text;
+  }
+
+  const std::string content_ = test::Pattern(20 << 20);
+  test::FakeDownloader downloads_;
+  Permits memory_{kBudget};
+};
+
+TEST_F(RemoteReaderTest, SequentialReadsAreFewFetches) {
+  RemoteReader reader(downloads_, memory_);
+  constexpr size_t kPiece = 128 << 10;
+  for (uint64_t at = 0; at < content_.size(); at += kPiece) {
+    ASSERT_EQ(content_.substr(at, kPiece), Read(reader, at, kPiece));
+  }
+  EXPECT_LT(downloads_.fetches(), 10);
+}
+
+TEST_F(RemoteReaderTest, RandomReadsFetchLittle) {
+  RemoteReader reader(downloads_, memory_);
+  for (const uint64_t at : {15'000'000, 3'000'000, 9'000'000, 1'000'000}) {
+    ASSERT_EQ(content_.substr(at, 1000), Read(reader, at, 1000));
+  }
+  EXPECT_EQ(4, downloads_.fetches());
+  EXPECT_EQ(0U, memory_.in_use());
+}
+
+TEST_F(RemoteReaderTest, AReadLargerThanTheWindowIsWhole) {
+  RemoteReader reader(downloads_, memory_);
+  EXPECT_EQ(content_.substr(5, 3 << 20), Read(reader, 5, 3 << 20));
+}
+
+TEST_F(RemoteReaderTest, TheEndOfTheFileIsNotOverrun) {
+  RemoteReader reader(downloads_, memory_);
+  EXPECT_EQ(content_.substr(content_.size() - 10), Read(reader, content_.size() - 10, 10));
+}
+
+TEST_F(RemoteReaderTest, WithoutMemoryWindowsStaySmall) {
+  Permits none(0);
+  const auto all = none.TryTake();
+  RemoteReader reader(downloads_, none);
+  constexpr size_t kPiece = 128 << 10;
+  for (uint64_t at = 0; at < (2U << 20); at += kPiece) Read(reader, at, kPiece);
+  EXPECT_EQ(8, downloads_.fetches());
+}
+
+TEST_F(RemoteReaderTest, AFailureIsReportedAndTheNextReadTriesAgain) {
+  RemoteReader reader(downloads_, memory_);
+  downloads_.FailNext({.code = EIO, .text = "lost"});
+  std::string text(10, '\0');
+  const auto out = std::as_writable_bytes(std::span(text));
+  EXPECT_FALSE(reader.Read("/file", content_.size(), out, 0, {}));
+  EXPECT_EQ(content_.substr(0, 10), Read(reader, 0, 10));
+}
+
+TEST_F(RemoteReaderTest, WhoNeedsTheSameBytesWaitsForOneFetch) {
+  RemoteReader reader(downloads_, memory_);
+  downloads_.Hold();
+  std::vector<std::jthread> readers;
+  for (int i = 0; i < 4; ++i) {
+    readers.emplace_back([this, &reader, i] {
+      EXPECT_EQ(content_.substr(static_cast<size_t>(i) * 100, 100),
+                Read(reader, static_cast<uint64_t>(i) * 100, 100));
+    });
+  }
+  ASSERT_TRUE(downloads_.AwaitFetches(1));
+  downloads_.Release();
+  readers.clear();
+  // Who began before the first byte may have asked for an earlier one.
+  EXPECT_LE(downloads_.fetches(), 4);
+}
+
+TEST_F(RemoteReaderTest, AWaitEndsWithItsToken) {
+  RemoteReader reader(downloads_, memory_);
+  downloads_.Hold();
+  std::jthread first([&] {
+    std::string text(10, '\0');
+    EXPECT_TRUE(
+        reader.Read("/file", content_.size(), std::as_writable_bytes(std::span(text)), 0, {}));
+  });
+  ASSERT_TRUE(downloads_.AwaitFetches(1));
+  std::stop_source stop;
+  std::jthread second([&] {
+    std::string text(10, '\0');
+    const auto status = reader.Read("/file", content_.size(),
+                                    std::as_writable_bytes(std::span(text)), 0, stop.get_token());
+    EXPECT_FALSE(status);
+  });
+  stop.request_stop();
+  second.join();
+  downloads_.Release();
+}
+
+}  // namespace
+}  // namespace outboxfs::fs
