@@ -81,8 +81,10 @@ Status Journal::SetUp(const std::string& path) {
   auto db = OpenDatabase(path);
   if (!db) return Fail(db.error());
   db_ = std::move(*db);
-  for (const char* pragma : {"PRAGMA journal_mode=WAL", "PRAGMA synchronous=NORMAL",
-                             "PRAGMA wal_autocheckpoint=0", "PRAGMA trusted_schema=OFF"}) {
+  for (const std::string& pragma :
+       {fmt::format("PRAGMA page_size={}", kPageSize), std::string("PRAGMA journal_mode=WAL"),
+        std::string("PRAGMA synchronous=NORMAL"), std::string("PRAGMA wal_autocheckpoint=0"),
+        std::string("PRAGMA trusted_schema=OFF")}) {
     if (auto done = Execute(db_.get(), pragma); !done) return done;
   }
   sqlite3_wal_hook(

@@ -21,6 +21,10 @@ namespace outboxfs::cache {
 
 class Journal {
  public:
+  // Small, because a commit writes whole pages and the rows are short: a quarter of the log that
+  // pages of 4 KiB make.
+  static constexpr int kPageSize = 1024;
+
   // What a start reads. Memories that a listing has confirmed stay on disk.
   struct Contents {
     std::vector<Row> rows;
@@ -69,8 +73,8 @@ class Journal {
   Status DropTree(const std::string& path);
   Status MoveTree(const std::string& from, const std::string& to);
 
-  // Pages in the write-ahead log after the last commit. Any thread.
-  int wal_pages() const { return wal_pages_; }
+  // Size of the write-ahead log after the last commit. Any thread.
+  uint64_t wal_bytes() const { return static_cast<uint64_t>(wal_pages_) * kPageSize; }
 
  private:
   Journal() = default;

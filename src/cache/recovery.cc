@@ -179,7 +179,8 @@ Status StoreImpl::Recover() {
   MutexLock lock(mu_);
   auto contents = journal_->Load();
   if (!contents) return Fail(contents.error());
-  const auto number = [&](const char* key) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) -> uint64_t {
+  const auto number = [&](const char* key) -> uint64_t {
+    mu_.AssertHeld();
     const auto value = journal_->Meta(key);
     return value && *value ? std::strtoull((*value)->c_str(), nullptr, 10) : 0;
   };
@@ -201,6 +202,7 @@ Status StoreImpl::AdoptAll(Journal::Contents contents, std::vector<ItemId> on_di
   if (!boot) return Fail(boot.error());
   findings.same_boot = *boot && **boot == boot_id_;
   const auto done = journal_->Transact([&]() -> Status {
+    mu_.AssertHeld();
     for (Row& row : contents.rows) {
       if (auto reviewed = ReviewRow(row, findings); !reviewed) return reviewed;
     }

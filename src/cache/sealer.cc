@@ -125,6 +125,7 @@ std::vector<Sealer::Work> Sealer::Begin(const std::vector<Delayed>& group) {
     auto fd = disk::Open(work.job.path, O_RDONLY);
     if (!fd) {
       work.failed = fd.error();
+      if (fd.error().code == ENOENT) work.failed->retry = Retry::kPark;
       continue;
     }
     work.fd = std::move(*fd);
@@ -140,7 +141,12 @@ std::vector<Sealer::Work> Sealer::Begin(const std::vector<Delayed>& group) {
 void Sealer::SealGroup(Lane& lane, std::vector<Work> group, const std::stop_token& stop) {
   for (Work& work : group) {
     if (work.failed) continue;
-    if (auto synced = disk::DataSync(work.fd.get()); !synced) work.failed = synced.error();
+    if (auto synced = disk::DataSync(work.fd.get()); !synced) {
+      // The kernel says so once and then takes the lost pages for written: no second try may pass
+      // without a person.
+      work.failed = synced.error();
+      work.failed->retry = Retry::kPark;
+    }
   }
   std::vector<SealResult> results;
   for (Work& work : group) {

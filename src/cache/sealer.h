@@ -47,7 +47,7 @@ class SealHost {
   // Journals all, skipping those whose epoch is over; then the barrier. On an error the sealer
   // tries again, by BeginSeal, which knows what was done.
   virtual Status CommitSeals(std::vector<SealResult> results) = 0;
-  // Not now, for this reason; it will be tried again.
+  // Not now, for this reason; it will be tried again, unless `why` says that it needs a person.
   virtual void DelaySeal(const SealJob& job, const Error& why) = 0;
 };
 

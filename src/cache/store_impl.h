@@ -161,6 +161,8 @@ class StoreImpl final : public Store, private SealHost, private KeeperHost {
   Status EvictLocked(Record& record) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   void SealAgainLocked(Record& record) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
 
+  void Checkpoint();
+
   // ---- KeeperHost
   Result<ItemId> ReserveIds(unsigned count) override ABSL_LOCKS_EXCLUDED(mu_);
   void BytesRemoved(const std::vector<ItemId>& ids) override ABSL_LOCKS_EXCLUDED(mu_);
@@ -236,7 +238,7 @@ class StoreImpl final : public Store, private SealHost, private KeeperHost {
 
   // The keeper's thread only.
   std::optional<Checkpointer> checkpointer_;
-  int checkpointed_pages_ = 0;
+  uint64_t checkpointed_bytes_ = 0;
 
   // Last: their threads end before anything above goes.
   Sealer sealer_;

@@ -64,6 +64,7 @@ Status StoreImpl::Remove(const std::string& path, bool remote_exists) {
     // Giving a hydration up is no removal: what was known of the remote file stays known.
     const bool keep_behind = record != nullptr && record->row.hydrating && !remote_exists;
     const auto done = journal_->Transact([&]() -> Status {
+      mu_.AssertHeld();
       if (record != nullptr) {
         if (auto removed = JournalRemoval(*record); !removed || keep_behind) return removed;
       }
@@ -111,6 +112,7 @@ Status StoreImpl::Rename(const std::string& from, const std::string& to,
     }
     Record* target = ItemAt(to);
     const auto done = journal_->Transact([&]() -> Status {
+      mu_.AssertHeld();
       if (target != nullptr) {
         if (auto removed = JournalRemoval(*target); !removed) return removed;
       }
@@ -190,6 +192,7 @@ Status StoreImpl::Remember(const Memory& memory) {
   if (!IsNormalPath(memory.path)) return Fail(EINVAL, "path " + memory.path);
   MutexLock lock(mu_);
   const auto done = journal_->Transact([&]() -> Status {
+    mu_.AssertHeld();
     if (auto put = journal_->PutMemory(memory); !put || memory.confirmed) return put;
     return journal_->DropGone(memory.path);
   });
@@ -240,6 +243,7 @@ void StoreImpl::Reconcile(const std::string& dir, SteadyTime begun,
   }
   if (settled.empty()) return;
   const auto done = journal_->Transact([&]() -> Status {
+    mu_.AssertHeld();
     for (const std::string& path : settled) {
       const Ghost& ghost = *names_.at(path).ghost;
       Memory memory = ghost.memory;

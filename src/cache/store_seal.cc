@@ -16,7 +16,9 @@ namespace {
 
 // Seals per transaction: few enough that nobody waits for the lock for long.
 constexpr size_t kCommitAtOnce = 32;
-constexpr int kCheckpointPages = 16 * 1024 * 1024 / 4096;
+constexpr uint64_t kCheckpointBytes = 16 * 1024 * 1024;
+// A log that writers keep ahead of the checkpoints.
+constexpr uint64_t kRunawayBytes = 4 * kCheckpointBytes;
 
 }  // namespace
 
@@ -91,6 +93,7 @@ Status StoreImpl::CommitSome(std::span<const SealResult> results,
   MutexLock lock(mu_);
   std::vector<std::pair<Record*, Row>> sealed;
   const auto done = journal_->Transact([&]() -> Status {
+    mu_.AssertHeld();
     for (const SealResult& result : results) {
       Record* record = Find(result.id);
       if (record == nullptr || record->unlinked || record->epoch != result.epoch) continue;
@@ -137,7 +140,7 @@ void StoreImpl::DelaySeal(const SealJob& job, const Error& why) {
   Row next = record->row;
   next.error_code = why.code;
   next.EditRare([&](RareFields& rare) { rare.reason = why.text; });
-  if (why.code != ENOENT) {
+  if (why.retry != outboxfs::Retry::kPark) {
     // The reason is only to be looked at; after a restart the seal finds out by itself.
     if (record->row.rare().reason != why.text) Apply(*record, std::move(next));
     return;
@@ -181,6 +184,7 @@ Status StoreImpl::EvictLocked(Record& record) {
   Memory memory{row.path, row.ino, row.kind, row.attr, {}, !unconfirmed};
   if (row.rare().replaced) memory.identity = *row.rare().replaced;
   const auto done = journal_->Transact([&]() -> Status {
+    mu_.AssertHeld();
     if (auto gone = journal_->Delete(row.id, row.kind); !gone || !row.attr_changed) return gone;
     return journal_->PutMemory(memory);
   });
@@ -223,6 +227,7 @@ void StoreImpl::BytesRemoved(const std::vector<ItemId>& ids) {
   for (size_t done = 0; done < ids.size(); done += kCommitAtOnce) {
     MutexLock lock(mu_);
     const auto saved = journal_->Transact([&]() -> Status {
+      mu_.AssertHeld();
       for (size_t i = done; i < std::min(done + kCommitAtOnce, ids.size()); ++i) {
         if (auto dropped = journal_->DropDoomed(ids[i]); !dropped) return dropped;
       }
@@ -236,18 +241,28 @@ void StoreImpl::BytesRemoved(const std::vector<ItemId>& ids) {
 
 void StoreImpl::Tick() {
   std::vector<std::shared_ptr<StagedFile>> growing;
-  int pages = 0;
+  uint64_t log = 0;
   {
     MutexLock lock(mu_);
     for (const ItemId id : writing_) {
       if (const Record* record = Find(id); record->file) growing.push_back(record->file);
     }
-    pages = journal_->wal_pages();
+    log = journal_->wal_bytes();
   }
   // What is on its way to the disk early makes the fdatasync at the close short.
   for (const auto& file : growing) ::sync_file_range(file->read_fd(), 0, 0, SYNC_FILE_RANGE_WRITE);
-  if (pages < kCheckpointPages || pages == checkpointed_pages_) return;
-  checkpointed_pages_ = pages;
+  if (log < kCheckpointBytes || log == checkpointed_bytes_) return;
+  checkpointed_bytes_ = log;
+  Checkpoint();
+  if (log < kRunawayBytes) return;
+  // The log starts again at its beginning only when a checkpoint has caught up with it. So, seldom,
+  // the writers wait for the short rest.
+  Checkpoint();
+  MutexLock lock(mu_);
+  Checkpoint();
+}
+
+void StoreImpl::Checkpoint() {
   if (auto done = checkpointer_->Checkpoint(); !done) Log::Warning("{}", done.error().text);
 }
 

@@ -205,6 +205,7 @@ Status StoreImpl::FinishLocked(Record& record, const Identity& identity) {
   ClearFailure(next);
   next.EditRare([&](RareFields& rare) { rare.replaced = identity; });
   const auto done = journal_->Transact([&]() -> Status {
+    mu_.AssertHeld();
     auto left = pinned ? journal_->Save(next) : journal_->Delete(next.id, next.kind);
     return left ? journal_->PutMemory(memory) : left;
   });
@@ -247,7 +248,11 @@ Status StoreImpl::ForgetRemoved(ItemId id) {
     if (record == nullptr || record->unlinked) return Fail(ENOENT, "no such staged item");
     if (record->row.state != State::kRemoving) return Fail(EINVAL, "the item was not removed");
     const ItemKind kind = record->row.kind;
-    if (auto gone = journal_->Transact([&] { return journal_->Delete(id, kind); }); !gone) {
+    if (auto gone = journal_->Transact([&] {
+          mu_.AssertHeld();
+          return journal_->Delete(id, kind);
+        });
+        !gone) {
       return gone;
     }
     // The bytes went with the name; this clears the mark.

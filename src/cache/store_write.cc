@@ -63,6 +63,7 @@ Result<Item> StoreImpl::AddNew(Row row, bool keep_behind) {
     row.id = *id;
   }
   const auto added = journal_->Transact([&]() -> Status {
+    mu_.AssertHeld();
     if (auto saved = journal_->Save(row); !saved || keep_behind) return saved;
     if (auto dropped = journal_->DropGone(row.path); !dropped) return dropped;
     return journal_->DropMemory(row.path);
@@ -274,35 +275,22 @@ Status StoreImpl::SetAttr(ItemId id, const Attr& attr) {
 // ---- Durability ---------------------------------------------------------------------------
 
 Status StoreImpl::Sync(ItemId id) {
-  std::shared_ptr<StagedFile> file;
-  bool unlinked = false;
-  {
-    MutexLock lock(mu_);
-    const Record* record = Find(id);
-    if (record == nullptr) return Fail(ENOENT, "no such staged item");
-    if (record->row.kind == ItemKind::kFile) file = record->file;
-    if (record->row.kind == ItemKind::kFile && !file) {
-      // Without a pin nobody has written since the sealer took it over; still it may not be done.
-      auto opened = StagedFile::Open(id, layout_.StagedFile(id));
-      if (!opened) return Fail(opened.error());
-      file = std::move(*opened);
-    }
-    unlinked = record->unlinked;
-  }
-  if (!file) return SyncJournal();
-  const auto before = file->Stat();
+  const auto pin = PinFile(id, false);
+  if (!pin && pin.error().code == EISDIR) return SyncJournal();
+  if (!pin) return Fail(pin.error());
+  const auto before = (*pin)->Stat();
   if (!before) return Fail(before.error());
-  if (auto synced = file->Sync(); !synced) return synced;
-  if (unlinked) return {};
+  if (auto synced = (*pin)->Sync(); !synced) return synced;
   {
     MutexLock lock(mu_);
     Record* record = Find(id);
-    const bool open = record != nullptr && !record->unlinked &&
-                      (record->row.state == State::kOpen || record->row.state == State::kSealing);
-    if (open && record->row.synced != Mark::Of(*before)) {
+    if (record->unlinked) return {};
+    const bool unsealed = record->row.state == State::kOpen || record->row.state == State::kSealing;
+    if (unsealed && record->row.synced != Mark::Of(*before)) {
       Row next = record->row;
       next.synced = Mark::Of(*before);
       next.size = next.synced.size;
+      next.TakeTimes(next.synced);
       if (auto saved = Change(*record, std::move(next)); !saved) return saved;
     }
   }
