@@ -315,6 +315,7 @@ void Hasher::SendFinal(Desk& desk, const HashRequest& request) {
     MutexLock lock(desks_->mu);
     if (desk.ended) return;
     desk.sending = true;
+    desk.asked.erase(request);  // asked again from here on: sent again
     report.hash = desk.digests.at(request.type);
     if (request.block_size > 0) report.block_hashes = desk.blocks.at(request.block_size);
   }
@@ -325,9 +326,9 @@ void Hasher::SendFinal(Desk& desk, const HashRequest& request) {
     desk.sending = false;
     idle = desk.tell_idle;
     if (sent) {
-      desk.asked.erase(request);
       desk.failures = 0;
     } else {
+      desk.asked.insert(request);
       desk.not_before = clock_.Now() + Backoff(desk.failures++, options_.backoff_first,
                                                options_.backoff_max, Chance());
     }

@@ -78,9 +78,32 @@ Result<cache::Identity> FindOurs(const Rooms& rooms, const cache::Item& item,
   return IdentityOf(**entry);
 }
 
+// A directory that nobody filled; anything else stays.
+Status DropIfEmpty(const Rooms& rooms, const std::string& dir, const std::stop_token& stop) {
+  const Result<ListingPtr> listing = rooms.List(dir, rooms.clock.Now(), stop);
+  if (!listing && listing.error().code == ENOENT) return {};
+  if (!listing) return Fail(listing.error());
+  return (*listing)->entries.empty() ? rooms.DeleteEntry(dir, stop) : Status();
+}
+
+// True when a directory stands at `target` already: its parent was renamed with it inside, or
+// somebody else made it. What we made under the old name is then superfluous.
+Result<bool> DirIsThere(const Rooms& rooms, const cache::Item& item, const std::string& target,
+                        const std::stop_token& stop) {
+  if (item.kind != cache::ItemKind::kDir) return false;
+  const auto there = FindOurs(rooms, item, target, rooms.clock.Now(), stop);
+  if (!there && there.error().code == ENOENT) return false;
+  if (!there) return Fail(there.error());
+  if (Status gone = DropIfEmpty(rooms, item.upload_path, stop); !gone) return Fail(gone.error());
+  return true;
+}
+
 Status TakeStep(const Rooms& rooms, const PlacingJob& job, const cache::Item& item,
                 const std::string& target, const std::stop_token& stop) {
   const std::string& from = item.upload_path;
+  const Result<bool> there = DirIsThere(rooms, item, target, stop);
+  if (!there) return Fail(there.error());
+  if (*there) return rooms.store.SetUploadPath(job.item, job.generation, target);
   const PlacingStep step = NextStep(from, target, NameOf(rooms.TempPath(item.id, target)));
   if (step.to == target) {
     if (Status removed = RemoveOld(rooms, job, item, target, stop); !removed) return removed;

@@ -159,12 +159,22 @@ void ReadServer::Close(RunKey key) {
 }
 
 bool ReadServer::CloseGently(RunKey key) {
-  MutexLock lock(lanes_->mu);
-  const auto it = lanes_->by_key.find(key);
-  if (it == lanes_->by_key.end()) return true;
-  it->second->ended = true;
-  it->second->tell_idle = it->second->running > 0;
-  return !it->second->tell_idle;
+  std::shared_ptr<Lane> lane;
+  std::deque<Piece> unsure;
+  bool idle = false;
+  {
+    MutexLock lock(lanes_->mu);
+    const auto it = lanes_->by_key.find(key);
+    if (it == lanes_->by_key.end()) return true;
+    lane = it->second;
+    lane->ended = true;
+    lane->tell_idle = lane->running > 0;
+    idle = !lane->tell_idle;
+    unsure.swap(lane->again);
+  }
+  // Sent, but the reply was lost: what the server had not got it would have waited for.
+  for (const Piece& piece : unsure) CountServed(*lane, piece.range);
+  return idle;
 }
 
 ReadServer::Admission ReadServer::Add(RunKey key, const remote::ReadRequest& request) {
@@ -263,33 +273,47 @@ void ReadServer::Finish(const std::shared_ptr<Lane>& lane, const Piece& piece,
   // "Nobody waits for this answer" is harmless. When an earlier call for it had failed, that one
   // has arrived all the same.
   const bool unwanted = code == ESTALE && !trouble;
-  if (outcome || (unwanted && piece.failures > 0)) CountServed(*lane, piece.range);
-  bool idle = false;
+  const bool transient =
+      !outcome && !trouble && code != ENOENT && outcome.error().retry == Retry::kBackoff;
+  // It may have arrived: by this call, or by an earlier one after which the server was done.
+  const bool unsure = transient || (code == ENOENT && piece.failures > 0);
+  bool sent = outcome || (unwanted && piece.failures > 0);
   {
     MutexLock lock(lanes_->mu);
-    --lane->running;
     if (lane->ended) {
-      idle = lane->running == 0 && std::exchange(lane->tell_idle, false);
+      sent |= lane->tell_idle && unsure;  // as in CloseGently
       trouble.reset();
     } else if (outcome || unwanted) {
       lane->Done(piece);
-    } else if (!trouble && code != ENOENT && outcome.error().retry == Retry::kBackoff) {
+    } else if (transient) {
       Piece again = piece;
       lane->not_before = clock_.Now() + Backoff(again.failures++, options_.backoff_first,
                                                 options_.backoff_max, Chance());
       lane->again.push_back(again);
     } else {
       lane->ended = true;
+      if (unsure) lane->again.push_back(piece);
       if (!trouble) trouble = ToTrouble(outcome.error());
     }
   }
+  if (sent) CountServed(*lane, piece.range);
   if (!outcome) {
     Log::Debug("upload {}: answer at {}: {}", lane->source.upload_id, piece.range.begin,
                outcome.error().text);
     lanes_->changed.NotifyOne();  // somebody has to wait until `not_before`
   }
   if (trouble) sink_.OnTrouble(lane->source.key, *std::move(trouble));
-  if (idle) sink_.OnIdle(lane->source.key);
+  Leave(*lane);
+}
+
+// Only after the piece was counted: who waits for idle looks at the sum.
+void ReadServer::Leave(Lane& lane) {
+  bool idle = false;
+  {
+    MutexLock lock(lanes_->mu);
+    idle = --lane.running == 0 && std::exchange(lane.tell_idle, false);
+  }
+  if (idle) sink_.OnIdle(lane.source.key);
 }
 
 void ReadServer::CountServed(Lane& lane, const ByteRange& range) {

@@ -73,6 +73,7 @@ class ReadServer {
   Status WaitForRate(const Lane& lane, uint64_t bytes);
   void Finish(const std::shared_ptr<Lane>& lane, const Piece& piece, const Status& outcome,
               std::optional<Trouble> trouble);
+  void Leave(Lane& lane);
   void CountServed(Lane& lane, const ByteRange& range);
 
   remote::UploadApi& api_;

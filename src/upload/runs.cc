@@ -375,19 +375,23 @@ void Scheduler::Perform(Run& run, const action::End& end) {
     case Outcome::kDone:
       ++uploads_done_;
       pauses_ = 0;
-      entry = Entry{run.key, false, 0, {}};
+      entry = Entry{};
+      entry.run = run.key;
       Log::Info("uploaded {}", run.item.path);
       Post(finalise);
       return;
     case Outcome::kStale:
       entry.failures = 0;
+      entry.upload_id.clear();
       EndStale(run);
       return;
     case Outcome::kFailed:
+      entry.upload_id.clear();
       EndFailed(run, end);
       return;
     case Outcome::kNotCleaned:
       Log::Info("{}: cancelling: {}", run.item.path, end.error.text);
+      entry.upload_id = run.session.upload_id();
       entry.not_before = rooms_.clock.Now() + Backoff(entry.failures++, options_.backoff_first,
                                                       options_.backoff_max, Chance());
       Post(finalise);

@@ -223,14 +223,16 @@ Agenda::Places Scheduler::FreePlaces() const {
 }
 
 void Scheduler::StartRun(ItemId id) {
-  const std::optional<Item> item = rooms_.store.Get(id);
+  std::optional<Item> item = rooms_.store.Get(id);
   if (!item) {
     agenda_.ReleaseAll(id);
     Forget(id);
     return;
   }
   const RunKey key = next_key_++;
-  entries_[id].run = key;
+  Entry& entry = entries_[id];
+  entry.run = key;
+  if (item->upload_id.empty()) item->upload_id = entry.upload_id;
   Run& run = *runs_.emplace(key, std::make_unique<Run>(key, *item)).first->second;
   run.first_target = item->upload_path.empty() ? rooms_.ServerPath(item->path) : "";
   if (!item->upload_path.empty()) agenda_.Claim(item->upload_path, id);

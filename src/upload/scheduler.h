@@ -89,6 +89,7 @@ class Scheduler final : private ChannelSink, private ServeSink {
     bool hurry = false;
     int failures = 0;       // of cleaning, in a row
     SteadyTime not_before;  // after such a failure
+    std::string upload_id;  // of what is to be cleaned, when the row could not keep it any more
   };
   using Task = std::function<void()>;  // runs on the deciding thread, under mu_
 

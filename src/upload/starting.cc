@@ -28,10 +28,22 @@ Status JudgeFailedMkdir(const Rooms& rooms, const std::string& path, const Error
   return Fail(Error(error).Prepend("mkdir " + path));
 }
 
-Status MakeAt(const Rooms& rooms, const std::string& path, const std::stop_token& stop) {
+// Its parent is missing because it was renamed, with everything in it: making the old one again
+// would leave a stray. Nothing was made, so the next try begins at the new name.
+Status RefuseIfRenamed(const Rooms& rooms, cache::ItemId id, const std::string& path) {
+  const std::optional<cache::Item> now = rooms.store.Get(id);
+  if (!now) return Fail(EAGAIN, "deleted meanwhile");
+  if (rooms.ServerPath(now->path) == path) return {};
+  if (Status gone = rooms.store.MarkUploadGone(id); !gone) return gone;
+  return Fail(EAGAIN, "renamed meanwhile");
+}
+
+Status MakeAt(const Rooms& rooms, cache::ItemId id, const std::string& path,
+              const std::stop_token& stop) {
   const std::string parent = ParentOf(path);
   Status made = rooms.names.MakeDir(parent, NameOf(path), stop);
   if (!made && made.error().code == ENOENT && parent != "/") {
+    if (Status wanted = RefuseIfRenamed(rooms, id, path); !wanted) return wanted;
     if (Status above = rooms.EnsureDir(parent, stop); !above) return above;
     made = rooms.names.MakeDir(parent, NameOf(path), stop);
   }
@@ -75,7 +87,7 @@ Status MakeRemoteDir(const Rooms& rooms, const cache::Item& item, const std::sto
       !marked) {
     return marked;
   }
-  if (Status made = MakeAt(rooms, path, stop); !made) return Fail(NotStale(made.error()));
+  if (Status made = MakeAt(rooms, item.id, path, stop); !made) return Fail(NotStale(made.error()));
   const Status done = rooms.store.MarkDone(item.id, item.generation,
                                            ToMountPath(rooms.options.remote_folder, path), {});
   if (done || done.error().code != EAGAIN) return done;
