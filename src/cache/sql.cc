@@ -81,7 +81,8 @@ Result<bool> Statement::Next() {
     Reset();
     return false;
   }
-  Error error = SqlError(sqlite3_db_handle(statement_.get()), sqlite3_sql(statement_.get()));
+  const std::string_view sql = sqlite3_sql(statement_.get());
+  Error error = SqlError(sqlite3_db_handle(statement_.get()), sql.substr(0, sql.find('(')));
   Reset();
   return Fail(std::move(error));
 }
