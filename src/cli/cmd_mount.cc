@@ -42,8 +42,8 @@ int Serve(MountPlan plan, const Environment& environment, ReadyPipe ready) {
 
 int RunMount(const CommandContext& context) {
   ReadyPipe ready(context.environment);
-  Result<MountPlan> plan = PlanMount(context.operands.at(0), context.operands.at(1),
-                                     context.config, context.environment);
+  Result<MountPlan> plan = PlanMount(context.operands.at(0), context.operands.at(1), context.config,
+                                     context.environment);
   if (!plan) {
     const int code = IsUsage(plan.error()) ? kExitUsage : kExitFailed;
     ready.Failed(code, plan.error().text);

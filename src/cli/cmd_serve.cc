@@ -25,7 +25,8 @@ int PrintKnobs() {
   return kExitOk;
 }
 
-// The token file's, which is made when it is missing; else OUTBOXFS_TOKEN; else empty: a random one.
+// The token file's, which is made when it is missing; else OUTBOXFS_TOKEN; else empty: a random
+// one.
 Result<std::string> TokenOf(const Config& config) {
   if (config.token_file.empty()) return config.token;
   Result<std::string> token = ReadSecretFile(config.token_file);

@@ -17,9 +17,8 @@ StatusFormat FormatOf(const Config& config) {
 int Show(const std::string& socket, const Config& config) {
   Result<ControlClient> daemon = ControlClient::Connect(socket);
   if (!daemon) return Complain(kExitFailed, daemon.error().text);
-  const Result<ControlReply> reply = daemon->Ask({.command = ControlCommand::kStatus,
-                                                  .format = FormatOf(config),
-                                                  .limit = config.limit});
+  const Result<ControlReply> reply = daemon->Ask(
+      {.command = ControlCommand::kStatus, .format = FormatOf(config), .limit = config.limit});
   if (!reply) return Complain(kExitFailed, reply.error().text);
   fmt::print("{}", reply->body);
   return kExitOk;

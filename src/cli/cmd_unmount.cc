@@ -54,7 +54,8 @@ int RunUnmount(const CommandContext& context) {
                          .drain_timeout = context.config.drain_timeout};
   if (context.config.no_drain) request.drain_timeout = std::chrono::nanoseconds(0);
   if (!context.config.no_drain && ::isatty(STDERR_FILENO) == 1) {
-    fmt::print(stderr, "waiting for uploads; a second `outboxfs unmount --no-drain` ends the wait\n");
+    fmt::print(stderr,
+               "waiting for uploads; a second `outboxfs unmount --no-drain` ends the wait\n");
   }
   const Result<ControlReply> reply = daemon->Ask(request);
   if (!reply && reply.error().code == EPIPE) return RemoveDeadMount(*mountpoint);

@@ -72,9 +72,7 @@ Parser MakeParser(CLI::App& root, const CommandInfo& info) {
   return parser;
 }
 
-Message Wrong(const std::string& text) {
-  return {kExitUsage, fmt::format("outboxfs: {}\n", text)};
-}
+Message Wrong(const std::string& text) { return {kExitUsage, fmt::format("outboxfs: {}\n", text)}; }
 
 // The flags that this sub-command knows, for "did you mean".
 std::vector<std::string> FlagNames(const Parser& parser) {
@@ -144,8 +142,9 @@ std::string OneLine(std::string text) {
 
 std::variant<Invocation, Message> ParseCommandLine(const std::vector<CommandInfo>& commands,
                                                    const std::vector<std::string>& arguments) {
-  CLI::App root("A file system that takes your files at disk speed and uploads them to CloudDrive2.",
-                "outboxfs");
+  CLI::App root(
+      "A file system that takes your files at disk speed and uploads them to CloudDrive2.",
+      "outboxfs");
   root.allow_extras();
   root.set_version_flag("--version,-V", kVersion);
   std::vector<Parser> parsers;

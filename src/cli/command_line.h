@@ -1,5 +1,5 @@
-// What was typed, split into sub-command, operands and flags. Knows the sub-commands' words only; the
-// options come from options.h.
+// What was typed, split into sub-command, operands and flags. Knows the sub-commands' words only;
+// the options come from options.h.
 #pragma once
 
 #include <string>

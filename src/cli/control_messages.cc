@@ -1,7 +1,7 @@
 #include "cli/control_messages.h"
 
-#include <nlohmann/json.hpp>
 #include <array>
+#include <nlohmann/json.hpp>
 #include <string_view>
 
 namespace outboxfs::cli {

@@ -25,8 +25,8 @@ enum class StatusFormat { kText, kJson, kMetrics };
 struct ControlRequest {
   ControlCommand command = ControlCommand::kStatus;
   StatusFormat format = StatusFormat::kText;
-  size_t limit = 0;                // lines of status; 0 all
-  std::vector<std::string> paths;  // mount paths; none means everything
+  size_t limit = 0;                                       // lines of status; 0 all
+  std::vector<std::string> paths;                         // mount paths; none means everything
   std::optional<std::chrono::nanoseconds> drain_timeout;  // kUnmount; else what mount was told
 };
 

@@ -20,8 +20,8 @@ Result<std::unique_ptr<Daemon>> Daemon::Start(MountPlan plan, const Environment&
       cache::Store::Open({.directory = daemon->plan_.config.cache_dir}, daemon->clock_);
   if (!store) return Fail(store.error());
   daemon->store_ = std::move(*store);
-  for (const auto step : {&Daemon::StartServer, &Daemon::ConnectRemote, &Daemon::MountIt,
-                          &Daemon::StartControl}) {
+  for (const auto step :
+       {&Daemon::StartServer, &Daemon::ConnectRemote, &Daemon::MountIt, &Daemon::StartControl}) {
     if (const Status done = (daemon.get()->*step)(); !done) return Fail(done.error());
   }
   return daemon;
@@ -127,9 +127,8 @@ void Daemon::OnReady(ReadyPipe& ready) {
   Log::Notice("{} is mounted at {}", plan_.remote_name, plan_.config.mount.mountpoint);
   // The directory that we were started in must not be kept busy.
   if (::chdir("/") != 0) Log::Warning("chdir: {}", errno);
-  NotifySystemd(environment_,
-                fmt::format("READY=1\nSTATUS={} is mounted at {}", plan_.remote_name,
-                            plan_.config.mount.mountpoint));
+  NotifySystemd(environment_, fmt::format("READY=1\nSTATUS={} is mounted at {}", plan_.remote_name,
+                                          plan_.config.mount.mountpoint));
   if (const Status told = ready.Ready(); !told) {
     Log::Warning("nobody waits for this mount any more: leaving");
     leaving_->Begin(std::chrono::nanoseconds(0));

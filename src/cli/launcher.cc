@@ -113,8 +113,8 @@ int LaunchInBackground(const std::vector<std::string>& arguments, const Environm
   for (const auto& [name, value] : environment) envp.push_back(name + "=" + value);
 
   const std::string log_dir = std::filesystem::path(log_file).parent_path().string();
-  const bool writable = disk::MakeDirs(log_dir) &&
-                        disk::Open(log_file, O_WRONLY | O_CREAT | O_APPEND).has_value();
+  const bool writable =
+      disk::MakeDirs(log_dir) && disk::Open(log_file, O_WRONLY | O_CREAT | O_APPEND).has_value();
   SpawnPlan plan(writer.get(), writable ? log_file : "/dev/null");
   pid_t pid = 0;
   if (const int failed = plan.Start(std::move(argv), std::move(envp), pid); failed != 0) {

@@ -1,5 +1,5 @@
-// Flags, environment and configuration file into one checked Config; flags win over the environment,
-// the environment over the file, the file over the defaults of options.h.
+// Flags, environment and configuration file into one checked Config; flags win over the
+// environment, the environment over the file, the file over the defaults of options.h.
 //
 // Every failure is EINVAL (or the errno of a file) with one line that names where the bad value is.
 #pragma once

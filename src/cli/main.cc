@@ -101,8 +101,7 @@ int Complain(int exit_code, const std::string& text) {
 
 int main(int argc, char** argv) {
   try {
-    return outboxfs::cli::Run({argv + 1, argv + argc},
-                              outboxfs::cli::ReadEnvironment(::environ));
+    return outboxfs::cli::Run({argv + 1, argv + argc}, outboxfs::cli::ReadEnvironment(::environ));
   } catch (const std::exception& error) {
     return outboxfs::cli::Complain(outboxfs::cli::kExitFailed, error.what());
   }

@@ -32,7 +32,7 @@ enum class OptionKind {
 using Values = std::vector<std::string>;
 
 struct OptionSpec {
-  std::string name;      // "write-back": --write-back, OUTBOXFS_WRITE_BACK, write-back = … in the file
+  std::string name;  // "write-back": --write-back, OUTBOXFS_WRITE_BACK, write-back = … in the file
   std::string spelling;  // other spellings on the command line ("-v,--verbose"); may be empty
   unsigned commands = 0;
   OptionKind kind = OptionKind::kValue;

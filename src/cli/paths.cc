@@ -40,13 +40,12 @@ Result<std::string> DefaultCacheDir(const Environment& environment, const std::s
 }
 
 Result<std::string> RuntimeDir(const Environment& environment) {
-  std::string base = Lookup(environment, "XDG_RUNTIME_DIR");
-  if (::geteuid() == 0) {
-    base = "/run";  // the same for a service and for a login of root
-  } else if (!base.starts_with("/")) {
-    base = fmt::format("/tmp/outboxfs-{}", ::geteuid());
+  const std::string xdg = Lookup(environment, "XDG_RUNTIME_DIR");
+  std::string path = "/run/outboxfs";  // of root: the same for a service and for a login
+  if (::geteuid() != 0) {
+    // Directly in /tmp, where nobody else can rename it.
+    path = xdg.starts_with("/") ? xdg + "/outboxfs" : fmt::format("/tmp/outboxfs-{}", ::geteuid());
   }
-  const std::string path = base + "/outboxfs";
   if (Status made = disk::MakeDirs(path); !made) {
     return Fail(made.error().Prepend("directory of control sockets"));
   }

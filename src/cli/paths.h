@@ -11,8 +11,8 @@ namespace outboxfs::cli {
 
 // $XDG_CONFIG_HOME/outboxfs/config.toml; empty when there is no home.
 std::string DefaultConfigFile(const Environment& environment);
-// $XDG_CACHE_HOME/outboxfs/<hash of remote>; without a home, below /var/cache for root, else EINVAL.
-// `remote` is the normalised spelling of the server and folder.
+// $XDG_CACHE_HOME/outboxfs/<hash of remote>; without a home, below /var/cache for root, else
+// EINVAL. `remote` is the normalised spelling of the server and folder.
 Result<std::string> DefaultCacheDir(const Environment& environment, const std::string& remote);
 
 // Where daemons of this user listen; made 0700 when missing. EACCES when it is not ours alone.

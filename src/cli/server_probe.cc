@@ -37,9 +37,8 @@ ProbeResult ProbeServer(remote::NamespaceApi& names, const std::string& folder,
                         std::chrono::milliseconds longest) {
   std::promise<ProbeResult> promise;
   std::future<ProbeResult> future = promise.get_future();
-  const std::jthread thread = StartThread("probe", [&](const std::stop_token& stop) {
-    promise.set_value(Look(names, folder, stop));
-  });
+  const std::jthread thread = StartThread(
+      "probe", [&](const std::stop_token& stop) { promise.set_value(Look(names, folder, stop)); });
   if (future.wait_for(longest) == std::future_status::ready) return future.get();
   return {.unreachable = fmt::format("no answer within {} ms", longest.count())};
 }

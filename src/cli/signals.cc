@@ -1,8 +1,8 @@
 #include "cli/signals.h"
 
 #include <pthread.h>
-#include <csignal>
 
+#include <csignal>
 #include <utility>
 
 #include "common/thread.h"

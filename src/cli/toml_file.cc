@@ -60,8 +60,8 @@ Result<Settings> ReadTomlFile(const std::string& path) {
   try {
     table = toml::parse(*text, path);
   } catch (const toml::parse_error& error) {
-    return Fail(EINVAL, fmt::format("{}:{}: {}", path, error.source().begin.line,
-                                    error.description()));
+    return Fail(EINVAL,
+                fmt::format("{}:{}: {}", path, error.source().begin.line, error.description()));
   }
   Settings settings;
   for (const auto& [key, node] : table) {
@@ -73,7 +73,8 @@ Result<Settings> ReadTomlFile(const std::string& path) {
                                       DidYouMean(name, OptionNames())));
     }
     std::optional<Values> values = AsValues(node, option->kind == OptionKind::kList);
-    if (!values) return Fail(EINVAL, fmt::format("{}: '{}' has a value of a wrong type", where, name));
+    if (!values)
+      return Fail(EINVAL, fmt::format("{}: '{}' has a value of a wrong type", where, name));
     settings[option->name] = std::move(*values);
   }
   return settings;

@@ -35,8 +35,8 @@ constexpr std::array<Unit, 9> kTimeUnits = {{{"ms", 1e6},
 bool TakeNumber(std::string_view& text, double& value) {
   const size_t digits = std::min(text.find_first_not_of("0123456789."), text.size());
   if (digits == 0) return false;
-  const auto [end, error] = std::from_chars(text.data(), text.data() + digits, value,
-                                            std::chars_format::fixed);
+  const auto [end, error] =
+      std::from_chars(text.data(), text.data() + digits, value, std::chars_format::fixed);
   if (error != std::errc() || end != text.data() + digits) return false;
   text.remove_prefix(digits);
   return true;

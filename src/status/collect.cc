@@ -36,8 +36,8 @@ bool IsPending(const Item& item) { return item.state != State::kClean && !IsStuc
 
 // The order of the list: what moves, what needs a person, what waits.
 int Rank(const Line& line) {
-  for (const Phase phase : {Phase::kServing, Phase::kVerifying, Phase::kPlacing, Phase::kStarting,
-                            Phase::kPaused}) {
+  for (const Phase phase :
+       {Phase::kServing, Phase::kVerifying, Phase::kPlacing, Phase::kStarting, Phase::kPaused}) {
     if (line.state == ToString(phase)) return 0;
   }
   const bool stuck =

@@ -27,10 +27,10 @@ struct About {
 
 // One file or directory that is not (known to be) at the remote as it is here.
 struct Line {
-  std::string path;   // mount path
+  std::string path;  // mount path
   bool is_dir = false;
   std::string state;  // one word: the upload's phase where there is one, else the item's state
-  uint64_t size = 0;        // bytes
+  uint64_t size = 0;  // bytes
   uint64_t bytes_done = 0;  // acknowledged by the server
   int attempts = 0;
   int64_t next_try_ns = 0;  // wall time; 0: none is planned
@@ -39,7 +39,7 @@ struct Line {
 
 struct Snapshot {
   About about;
-  int64_t now_ns = 0;  // wall time of this snapshot
+  int64_t now_ns = 0;    // wall time of this snapshot
   bool leaving = false;  // unmounting: uploads are being drained
   fs::MountStatus mount;
   cache::StoreTotals totals;

@@ -24,15 +24,15 @@ std::string Server(const Snapshot& snapshot) {
     return fmt::format("server   not connected: {}\n", why);
   }
   if (uploads.paused_reason.empty()) return "server   connected\n";
-  return fmt::format(
-      "server   connected; uploads pause for {}: {}\n",
-      ShowDuration(nanoseconds(uploads.paused_until_ns - snapshot.now_ns)), uploads.paused_reason);
+  return fmt::format("server   connected; uploads pause for {}: {}\n",
+                     ShowDuration(nanoseconds(uploads.paused_until_ns - snapshot.now_ns)),
+                     uploads.paused_reason);
 }
 
 std::string Uploads(const Snapshot& snapshot) {
   const cache::StoreTotals& totals = snapshot.totals;
-  std::string text = fmt::format("uploads  {} pending ({})", totals.files_pending,
-                                 ShowSize(totals.bytes_pending));
+  std::string text =
+      fmt::format("uploads  {} pending ({})", totals.files_pending, ShowSize(totals.bytes_pending));
   if (totals.files_open > 0) text += fmt::format(", {} open", totals.files_open);
   if (totals.files_parked > 0) text += fmt::format(", {} parked", totals.files_parked);
   if (totals.files_interrupted > 0) {
@@ -81,8 +81,8 @@ std::string Note(const Line& line, int64_t now_ns) {
 }  // namespace
 
 std::string RenderText(const Snapshot& snapshot) {
-  std::string text = Head(snapshot) + Server(snapshot) + Uploads(snapshot) + Cache(snapshot) +
-                     Mount(snapshot);
+  std::string text =
+      Head(snapshot) + Server(snapshot) + Uploads(snapshot) + Cache(snapshot) + Mount(snapshot);
   if (!snapshot.lines.empty()) {
     text += fmt::format("\n{:<12} {:>5} {:>10}  {}\n", "STATE", "DONE", "SIZE", "FILE");
   }

@@ -69,8 +69,7 @@ TEST(CommandLine, APathListTakesAnyNumber) {
 TEST(CommandLine, AnUnknownFlagNamesTheNearest) {
   const Message message = Refuse({"mount", "a", "b", "--transfer", "3"});
   EXPECT_EQ(message.exit_code, kExitUsage);
-  EXPECT_EQ(message.text,
-            "outboxfs: mount: unknown flag --transfer (did you mean --transfers?)\n");
+  EXPECT_EQ(message.text, "outboxfs: mount: unknown flag --transfer (did you mean --transfers?)\n");
   EXPECT_THAT(Refuse({"mount", "a", "b", "--zzzzzzzz=1"}).text,
               HasSubstr("unknown flag --zzzzzzzz\n"));
 }

@@ -58,8 +58,7 @@ TEST(ControlMessages, NonsenseIsRefused) {
   for (const char* line :
        {"", "{", "[]", "1", "{}", R"({"command":"fly"})", R"({"command":1})",
         R"({"command":"status","format":"pdf"})", R"({"command":"retry","paths":"x"})",
-        R"({"command":"retry","paths":[1]})",
-        R"({"command":"unmount","drain_timeout_ns":"soon"})",
+        R"({"command":"retry","paths":[1]})", R"({"command":"unmount","drain_timeout_ns":"soon"})",
         R"({"command":"unmount","drain_timeout_ns":-1})"}) {
     EXPECT_EQ(DecodeRequest(line).error().code, EPROTO) << line;
   }

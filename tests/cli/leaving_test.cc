@@ -124,9 +124,8 @@ TEST(Signals, ArriveOnAThreadOfTheirOwnAndAreCounted) {
   BlockSignals();
   std::promise<int> first;
   std::promise<int> second;
-  const SignalThread signals([&](int signal, int count) {
-    (count == 1 ? first : second).set_value(signal);
-  });
+  const SignalThread signals(
+      [&](int signal, int count) { (count == 1 ? first : second).set_value(signal); });
   ::kill(::getpid(), SIGTERM);
   EXPECT_EQ(first.get_future().get(), SIGTERM);
   ::kill(::getpid(), SIGINT);
@@ -139,8 +138,7 @@ TEST(LeftBehind, IsPutIntoWords) {
             "left for the next start: 2 not uploaded yet (2.0 MiB)");
   status::Summary stuck{.items_stuck = 3};
   stuck.stuck = {{.path = "/a\nb", .state = "parked", .note = "quota"}};
-  EXPECT_EQ(DescribeLeft(stuck),
-            "left for the next start: 3 that need you (see outboxfs status)");
+  EXPECT_EQ(DescribeLeft(stuck), "left for the next start: 3 that need you (see outboxfs status)");
   EXPECT_EQ(DescribeStuck(stuck), "parked: /a\\nb: quota\n… and 2 more\n");
 }
 

@@ -93,8 +93,7 @@ TEST_F(LoadConfigTest, AnUnknownKeyNamesItsLineAndTheNearestKey) {
   const std::string file = Write("config.toml", "# mine\ntransfer = 2\n");
   const Result<Config> config = Load({}, {}, file);
   ASSERT_FALSE(config);
-  EXPECT_EQ(config.error().text,
-            file + ":2: unknown key 'transfer' (did you mean transfers?)");
+  EXPECT_EQ(config.error().text, file + ":2: unknown key 'transfer' (did you mean transfers?)");
 }
 
 TEST_F(LoadConfigTest, BrokenTomlNamesItsLine) {

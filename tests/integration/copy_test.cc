@@ -15,7 +15,6 @@ namespace outboxfs {
 namespace {
 
 namespace fs = std::filesystem;
-using ::testing::HasSubstr;
 using test::Eventually;
 using test::Finished;
 using test::Pattern;
@@ -24,6 +23,7 @@ using test::ReadWholeFile;
 using test::RunProgram;
 using test::TestServer;
 using test::WriteFile;
+using ::testing::HasSubstr;
 
 // A mount of the embedded server, up and running.
 class CopyTest : public ::testing::Test {
@@ -37,13 +37,14 @@ class CopyTest : public ::testing::Test {
   std::string Cloud(const std::string& name) const {
     return ReadWholeFile(mount_.cloud() + "/" + name);
   }
-  // Files and directories below, as "path size"; what the mount and the cloud must agree on. Without
-  // the embedded server's own directory.
+  // Files and directories below, as "path size"; what the mount and the cloud must agree on.
+  // Without the embedded server's own directory.
   static std::string Tree(const std::string& root) {
     return RunProgram({"sh", "-c",
-                "cd \"$1\" && find . -mindepth 1 -name .outboxfs-server -prune -o \\( -type d -printf '%p/\\n' -o -printf '%p %s\\n' "
-                "\\) | LC_ALL=C sort",
-                "sh", root})
+                       "cd \"$1\" && find . -mindepth 1 -name .outboxfs-server -prune -o \\( -type "
+                       "d -printf '%p/\\n' -o -printf '%p %s\\n' "
+                       "\\) | LC_ALL=C sort",
+                       "sh", root})
         .out;
   }
   void ExpectSame(const std::string& source, const std::string& copy) {

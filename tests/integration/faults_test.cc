@@ -11,7 +11,6 @@ namespace outboxfs {
 namespace {
 
 namespace fs = std::filesystem;
-using ::testing::HasSubstr;
 using server::Knobs;
 using server::Outcome;
 using server::Phase;
@@ -23,6 +22,7 @@ using test::ProgramMount;
 using test::ReadWholeFile;
 using test::TestServer;
 using test::WriteFile;
+using ::testing::HasSubstr;
 
 constexpr size_t kSize = (6 << 20) + 77;
 
@@ -69,9 +69,8 @@ TEST_F(FaultsTest, AServerThatRestartsInTheMiddleGetsTheFileAnyway) {
 }
 
 TEST_F(FaultsTest, EveryHashTypeIsAnswered) {
-  for (const server::HashAsk ask :
-       {server::HashAsk{1, 0}, server::HashAsk{1, 1 << 20}, server::HashAsk{2, 0},
-        server::HashAsk{3, 0}}) {
+  for (const server::HashAsk ask : {server::HashAsk{1, 0}, server::HashAsk{1, 1 << 20},
+                                    server::HashAsk{2, 0}, server::HashAsk{3, 0}}) {
     Start({.hashes = {ask}, .rapid_known = false, .rapid_after_hash = false});
     WriteAndCompare("hashed by " + std::to_string(ask.type));
     EXPECT_GE((*server_)->counters().hashes_asked, 1U);
@@ -90,7 +89,8 @@ TEST_F(FaultsTest, KnownContentIsUploadedWithoutSendingIt) {
 }
 
 TEST_F(FaultsTest, ReadsInAnyOrderGiveTheSameFile) {
-  for (const ReadOrder order : {ReadOrder::kRandom, ReadOrder::kOverlapping, ReadOrder::kDuplicate}) {
+  for (const ReadOrder order :
+       {ReadOrder::kRandom, ReadOrder::kOverlapping, ReadOrder::kDuplicate}) {
     Start({.read_size = 300'000, .read_order = order, .lazy = server::LazyReads::kMixed});
     WriteAndCompare("file");
     mount_.reset();

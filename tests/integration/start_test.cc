@@ -1,5 +1,5 @@
-// Starting and stopping as a user meets them, above all when something is wrong: one clear line, the
-// right exit code, nothing lost.
+// Starting and stopping as a user meets them, above all when something is wrong: one clear line,
+// the right exit code, nothing lost.
 #include <fcntl.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -16,8 +16,6 @@ namespace outboxfs {
 namespace {
 
 namespace fs = std::filesystem;
-using ::testing::HasSubstr;
-using ::testing::Not;
 using test::Eventually;
 using test::Finished;
 using test::MountSpec;
@@ -25,6 +23,8 @@ using test::ProgramMount;
 using test::ReadWholeFile;
 using test::TestServer;
 using test::WriteFile;
+using ::testing::HasSubstr;
+using ::testing::Not;
 
 // One line, for a person.
 void ExpectOneLine(const std::string& text) {
@@ -153,8 +153,8 @@ TEST_F(BadInput, ACacheDirectoryThatCannotBeMade) {
 
 TEST_F(BadInput, ACacheDirectoryThatAnotherDaemonOwns) {
   fs::create_directory(dir_ / "mnt");
-  const Finished second = Try(
-      {"mount", "embedded:" + dir_ / "cloud2", dir_ / "mnt", "--cache-dir", mount_.cache()});
+  const Finished second =
+      Try({"mount", "embedded:" + dir_ / "cloud2", dir_ / "mnt", "--cache-dir", mount_.cache()});
   EXPECT_EQ(second.exit_code, 1);
   EXPECT_THAT(second.err, HasSubstr(mount_.Status(".pid"))) << "names the owner";
   WriteFile(mount_ / "still", "works");
@@ -188,8 +188,7 @@ TEST_F(BadInput, NoTokenAtAll) {
 TEST_F(BadInput, ATokenFileThatOthersCanRead) {
   WriteFile(dir_ / "token", "abc");
   ASSERT_EQ(::chmod((dir_ / "token").c_str(), 0644), 0);
-  const Finished result =
-      Try({"mount", "nas:19798", dir_.path(), "--token-file", dir_ / "token"});
+  const Finished result = Try({"mount", "nas:19798", dir_.path(), "--token-file", dir_ / "token"});
   EXPECT_THAT(result.err, HasSubstr("chmod 600"));
 }
 
@@ -227,9 +226,8 @@ TEST(Stop, AnExternalUnmountDrainsAndEnds) {
   WriteFile(mount / "file", "bytes");
   ASSERT_EQ(test::RunProgram({"umount", mount.path()}).exit_code, 0);
   EXPECT_TRUE(Eventually([&] { return ReadWholeFile(mount.cloud() + "/file") == "bytes"; }));
-  EXPECT_TRUE(Eventually([&] {
-    return mount.Log().find("everything is uploaded") != std::string::npos;
-  }));
+  EXPECT_TRUE(
+      Eventually([&] { return mount.Log().find("everything is uploaded") != std::string::npos; }));
 }
 
 TEST(Stop, UnmountWithOpenFilesKeepsThem) {

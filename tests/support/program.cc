@@ -120,15 +120,16 @@ Finished ProgramMount::Outboxfs(const std::vector<std::string>& words) const {
   std::vector<std::string> all = {OUTBOXFS_PROGRAM};
   all.insert(all.end(), words.begin(), words.end());
   return RunProgram(all, {{"HOME", dir_.path()},
-                   {"XDG_CACHE_HOME", dir_ / "xdg-cache"},
-                   {"XDG_CONFIG_HOME", dir_ / "xdg-config"},
-                   {"XDG_RUNTIME_DIR", dir_.path()},
-                   {"OUTBOXFS_TOKEN", spec_.token}});
+                          {"XDG_CACHE_HOME", dir_ / "xdg-cache"},
+                          {"XDG_CONFIG_HOME", dir_ / "xdg-config"},
+                          {"XDG_RUNTIME_DIR", dir_.path()},
+                          {"OUTBOXFS_TOKEN", spec_.token}});
 }
 
 bool ProgramMount::Mount() {
-  std::vector<std::string> words = {"mount", spec_.remote, path(), "--cache-dir", cache(),
-                                    "--write-back", "100ms", "--log-level", "info"};
+  std::vector<std::string> words = {"mount",       spec_.remote,  path(),
+                                    "--cache-dir", cache(),       "--write-back",
+                                    "100ms",       "--log-level", "info"};
   words.insert(words.end(), spec_.flags.begin(), spec_.flags.end());
   mounted_ = Outboxfs(words);
   return ok();
