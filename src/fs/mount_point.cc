@@ -101,8 +101,22 @@ std::optional<MountEntry> FindMount(const std::string& mountpoint) {
   return found;
 }
 
+bool AbortConnection(unsigned device_minor) {
+  const std::string directory = "/sys/fs/fuse/connections";
+  const std::string file = directory + "/" + std::to_string(device_minor) + "/abort";
+  if (access(file.c_str(), F_OK) != 0) {  // systemd mounts it; containers have no systemd
+    mount("none", directory.c_str(), "fusectl", MS_NOSUID | MS_NODEV | MS_NOEXEC, nullptr);
+  }
+  std::ofstream abort(file);
+  abort << "1" << std::flush;
+  return abort.good();
+}
+
 Status DropDeadMount(const std::string& path) {
   Log::Notice("unmounting {}: its daemon is dead", path);
+  if (const auto entry = FindMount(path); entry && entry->type.starts_with("fuse")) {
+    AbortConnection(entry->device_minor);
+  }
   if (umount2(path.c_str(), MNT_DETACH) == 0) return {};
   const int code = errno;
   if (code == EPERM && UnmountByHelper(path)) return {};

@@ -6,7 +6,6 @@
 #include <algorithm>
 #include <atomic>
 #include <cerrno>
-#include <fstream>
 #include <thread>
 
 #include "common/log.h"
@@ -251,8 +250,9 @@ void Session::StopNotifier() {
 
 void Session::Abort() const {
   Log::Warning("{} does not end by itself: aborting the connection", options_.mountpoint);
-  if (!connection_) return;
-  std::ofstream("/sys/fs/fuse/connections/" + std::to_string(*connection_) + "/abort") << "1";
+  if (!connection_ || !AbortConnection(*connection_)) {
+    Log::Error("{}: the connection cannot be aborted", options_.mountpoint);
+  }
 }
 
 MountStatus Session::Snapshot() const {
