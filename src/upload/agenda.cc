@@ -100,19 +100,20 @@ std::string Agenda::BlockerOf(const Task& task) const {
   if (claim != claims_.end() && claim->second != task.id) return task.path;
   if (task.lane == Lane::kClean) return "";
   for (std::string dir = ParentOf(task.path);; dir = ParentOf(dir)) {
-    if (const auto it = missing_.find(dir); it != missing_.end() && it->second != task.id) {
+    if (const auto it = missing_.find(dir); it != missing_.end() && it->second.id != task.id) {
       return dir;
     }
     if (dir == "/") return "";
   }
 }
 
-void Agenda::SetMissingDir(ItemId id, const std::string& path) {
+void Agenda::SetMissingDir(ItemId id, const std::string& path, bool parked) {
   const auto it = missing_of_.find(id);
-  if (it != missing_of_.end() && it->second == path) return;
-  ClearMissingDir(id);
-  missing_of_[id] = path;
-  missing_[path] = id;
+  if (it == missing_of_.end() || it->second != path) {
+    ClearMissingDir(id);
+    missing_of_[id] = path;
+  }
+  missing_[path] = {id, parked};
 }
 
 void Agenda::ClearMissingDir(ItemId id) {
@@ -120,10 +121,26 @@ void Agenda::ClearMissingDir(ItemId id) {
   if (it == missing_of_.end()) return;
   const std::string path = it->second;
   missing_of_.erase(it);
-  if (const auto dir = missing_.find(path); dir != missing_.end() && dir->second == id) {
+  if (const auto dir = missing_.find(path); dir != missing_.end() && dir->second.id == id) {
     missing_.erase(dir);
   }
   Unblock(path);
+}
+
+bool Agenda::IsBelowParked(const Task& task) const {
+  for (std::string dir = ParentOf(task.path);; dir = ParentOf(dir)) {
+    if (const auto it = missing_.find(dir); it != missing_.end() && it->second.parked) return true;
+    if (dir == "/") return false;
+  }
+}
+
+size_t Agenda::CountStuck() const {
+  size_t stuck = 0;
+  for (const auto& [id, slot] : tasks_) {
+    const bool held = slot.where == Where::kTimer && slot.task.phase == Phase::kHeld;
+    if (held || (slot.where == Where::kBlocked && IsBelowParked(slot.task))) ++stuck;
+  }
+  return stuck;
 }
 
 bool Agenda::Claim(const std::string& path, ItemId id) {
@@ -150,7 +167,9 @@ std::string Agenda::WaitsFor(ItemId id) const {
   const auto it = tasks_.find(id);
   if (it == tasks_.end() || it->second.where != Where::kBlocked) return "";
   const std::string& on = it->second.blocked_on;
-  if (missing_.contains(on)) return "for its directory " + NameOf(on);
+  if (const auto dir = missing_.find(on); dir != missing_.end()) {
+    return "for its directory " + NameOf(on) + (dir->second.parked ? ", which is parked" : "");
+  }
   return "for another operation on this name";
 }
 

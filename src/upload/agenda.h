@@ -44,7 +44,8 @@ class Agenda {
   std::optional<cache::ItemId> TakeNext(SteadyTime now, const Places& places);
 
   // A directory that does not exist remotely yet: everything below waits. Replaces its older path.
-  void SetMissingDir(cache::ItemId id, const std::string& path);
+  // `parked`: nothing will happen to it without a person.
+  void SetMissingDir(cache::ItemId id, const std::string& path, bool parked);
   void ClearMissingDir(cache::ItemId id);
 
   // One operation per remote path. False when another item has it. An item may hold several.
@@ -57,6 +58,8 @@ class Agenda {
   std::string WaitsFor(cache::ItemId id) const;
   const Task* Find(cache::ItemId id) const;
   size_t size() const { return tasks_.size(); }
+  // Tasks for which nothing can be done now: held names, and what is below a parked directory.
+  size_t CountStuck() const;
   template <typename Visit>
   void ForEach(Visit visit) const {
     for (const auto& [id, slot] : tasks_) visit(slot.task);
@@ -79,6 +82,7 @@ class Agenda {
   std::optional<cache::ItemId> FirstReady(const Places& places);
   // The path that stands in the way; empty if none.
   std::string BlockerOf(const Task& task) const;
+  bool IsBelowParked(const Task& task) const;
 
   std::unordered_map<cache::ItemId, Slot> tasks_;
   std::set<std::pair<SteadyTime, cache::ItemId>> timers_;
@@ -86,7 +90,11 @@ class Agenda {
   std::multimap<std::string, cache::ItemId> blocked_;
   std::unordered_map<std::string, cache::ItemId> claims_;
   std::unordered_map<cache::ItemId, std::vector<std::string>> claims_of_;
-  std::unordered_map<std::string, cache::ItemId> missing_;
+  struct MissingDir {
+    cache::ItemId id = 0;
+    bool parked = false;
+  };
+  std::unordered_map<std::string, MissingDir> missing_;
   std::unordered_map<cache::ItemId, std::string> missing_of_;
 };
 

@@ -35,9 +35,6 @@ Status SendCancel(const Rooms& rooms, const std::string& upload_id, const std::s
   return rooms.uploads.ControlUpload(upload_id, remote::Control::kCancel, stop);
 }
 
-// The token may not be allowed to look into the queue.
-bool IsForbidden(int code) { return code == EACCES || code == EPERM || code == ENOSYS; }
-
 // Is `entry` the result of the upload, and not what was there before or came from elsewhere?
 bool IsOurs(const remote::Entry& entry, const Leftover& leftover) {
   if (IsTempName(entry.name)) return true;
@@ -109,7 +106,7 @@ Result<bool> CancelUpload(const Rooms& rooms, const std::string& upload_id,
       cancelled = true;
     }
     const auto uploads = rooms.queue.Refresh(rooms.clock.Now(), stop);
-    if (!uploads && IsForbidden(uploads.error().code)) return true;
+    if (!uploads && IsForbidden(uploads.error())) return true;
     if (!uploads) return Fail(uploads.error());
     const remote::QueuedUpload* found = FindUpload(**uploads, id, upload_path);
     if (found == nullptr) return !cancelled;

@@ -25,7 +25,13 @@ void Scheduler::OnChannelUp() {
       run->last_heard = now;
       run->patience = std::min<std::chrono::nanoseconds>(kAfterReconnect, options_.silence);
     }
-    TouchAllWaiting([](const Agenda::Task& task) { return task.phase == Phase::kBackoff; });
+    TouchAllWaiting([this](const Agenda::Task& task) ABSL_NO_THREAD_SAFETY_ANALYSIS {
+      if (task.phase != Phase::kBackoff) return false;
+      const std::optional<cache::Item> item = rooms_.store.Get(task.id);
+      const bool was_away = item && IsConnectionError(item->error_code);
+      if (was_away) entries_[task.id].server_back = true;
+      return was_away;
+    });
   });
 }
 

@@ -66,7 +66,7 @@ Result<std::optional<Look>> TakeUp(const Rooms& rooms, const Item& item,
                                    cache::SealedReader& reader, const std::stop_token& stop) {
   Look look{Look::Kind::kAdopt, item.upload_path, item.replaced, WasHashGiven(item)};
   const auto uploads = rooms.queue.Refresh(rooms.clock.Now(), stop);
-  if (!uploads && uploads.error().code != EACCES) return Fail(uploads.error());
+  if (!uploads && !IsForbidden(uploads.error())) return Fail(uploads.error());
   const remote::QueuedUpload* found =
       uploads ? FindUpload(**uploads, item.upload_id, item.upload_path) : nullptr;
   const bool running = found != nullptr && !remote::IsTerminal(found->status);
@@ -189,15 +189,18 @@ Result<LookResult> LookBeforeStart(const Rooms& rooms, const Item& item,
 Result<Lookup> LookUp(const Rooms& rooms, const Item& item, const std::string& upload_id,
                       bool hash_given, const std::stop_token& stop) {
   const auto uploads = rooms.queue.Refresh(rooms.clock.Now(), stop);
-  if (!uploads) return Fail(uploads.error());
+  if (!uploads && !IsForbidden(uploads.error())) return Fail(uploads.error());
   Lookup lookup;
   // A finished entry of an earlier upload to this path says nothing about this one.
-  const remote::QueuedUpload* found = FindUpload(**uploads, upload_id, item.upload_path);
+  const remote::QueuedUpload* found =
+      uploads ? FindUpload(**uploads, upload_id, item.upload_path) : nullptr;
   if (found != nullptr && (found->key == upload_id || !remote::IsTerminal(found->status))) {
     lookup.kind = remote::IsTerminal(found->status) ? Lookup::Kind::kOver : Lookup::Kind::kRunning;
     lookup.status = {found->status, found->message};
     return lookup;
   }
+  // Without a look into the queue nothing shows that it is gone.
+  lookup.kind = uploads ? Lookup::Kind::kGone : Lookup::Kind::kRunning;
   const Result<ListingPtr> listing =
       rooms.List(ParentOf(item.upload_path), rooms.clock.Now(), stop);
   if (!listing && listing.error().code != ENOENT) return Fail(listing.error());
@@ -206,7 +209,7 @@ Result<Lookup> LookUp(const Rooms& rooms, const Item& item, const std::string& u
                                       EvidenceOf(rooms, item, item.upload_path, hash_given));
     const bool there =
         judgement.finding == Finding::kProven || judgement.finding == Finding::kNeedHash;
-    lookup.kind = there ? Lookup::Kind::kThere : Lookup::Kind::kGone;
+    if (there) lookup.kind = Lookup::Kind::kThere;
   }
   return lookup;
 }

@@ -116,7 +116,7 @@ Error FromStatus(const remote::StatusChange& change) {
   if (!change.message.empty()) text += ": " + change.message;
   if (ConcernsEverything(change.message)) return Error{EDQUOT, Retry::kPauseAll, std::move(text)};
   const Retry retry = change.status == UploadStatus::kError ? Retry::kBackoff : Retry::kPark;
-  return Error{EIO, retry, std::move(text)};
+  return Error{EREMOTEIO, retry, std::move(text)};
 }
 
 bool ConcernsEverything(std::string_view text) {
@@ -147,9 +147,9 @@ bool ConcernsEverything(std::string_view text) {
 }
 
 bool IsConnectionError(int code) {
-  static constexpr std::array kCodes = {ECONNREFUSED, ECONNRESET, EHOSTUNREACH, ENETUNREACH,
-                                        ENETDOWN,     ENOTCONN,   ETIMEDOUT,    EPIPE,
-                                        ECONNABORTED, EHOSTDOWN};
+  static constexpr std::array kCodes = {EIO,         ECONNREFUSED, ECONNRESET, EHOSTUNREACH,
+                                        ENETUNREACH, ENETDOWN,     ENOTCONN,   ETIMEDOUT,
+                                        EPIPE,       ECONNABORTED, EHOSTDOWN};
   return std::find(kCodes.begin(), kCodes.end(), code) != kCodes.end();
 }
 

@@ -46,7 +46,8 @@ Error FromStatus(const remote::StatusChange& change);
 // Quota, throttling, account and plan come through as text only (PROTOCOL 2.10): they concern the
 // whole queue.
 bool ConcernsEverything(std::string_view text);
-// The server could not be reached at all: such items go again as soon as it is back.
+// The server could not be reached, or a call broke off: such items go again as soon as it is back.
+// What the server itself reports as failed is EREMOTEIO.
 bool IsConnectionError(int code);
 
 }  // namespace outboxfs::upload

@@ -128,7 +128,7 @@ void Scheduler::Touch(ItemId id) {
   Run* run = known == entries_.end() ? nullptr : FindRun(known->second.run);
   const bool is_dir = item && item->kind == ItemKind::kDir;
   if (is_dir && (IsUnderWay(item->state) || item->state == State::kParked)) {
-    agenda_.SetMissingDir(id, rooms_.ServerPath(item->path));
+    agenda_.SetMissingDir(id, rooms_.ServerPath(item->path), item->state == State::kParked);
   } else {
     agenda_.ClearMissingDir(id);
   }
@@ -164,8 +164,7 @@ void Scheduler::PutOnAgenda(const Item& item, Entry& entry, bool clean) {
     return;
   }
   const bool is_dir = item.kind == ItemKind::kDir;
-  const Haste haste{no_quiet_time_ || entry.hurry, entry.hurry,
-                    entry.hurry || (channel_up_ && IsConnectionError(item.error_code))};
+  const Haste haste{no_quiet_time_ || entry.hurry, entry.hurry, entry.hurry || entry.server_back};
   Due due = DueTime(item, rooms_.clock.WallNs(), options_, haste);
   // What was begun already goes on at once.
   if (!item.upload_path.empty() && due.phase != Phase::kBackoff) due = Due{};
@@ -232,6 +231,7 @@ void Scheduler::StartRun(ItemId id) {
   const RunKey key = next_key_++;
   Entry& entry = entries_[id];
   entry.run = key;
+  entry.server_back = false;
   if (item->upload_id.empty()) item->upload_id = entry.upload_id;
   Run& run = *runs_.emplace(key, std::make_unique<Run>(key, *item)).first->second;
   run.first_target = item->upload_path.empty() ? rooms_.ServerPath(item->path) : "";
@@ -249,6 +249,7 @@ void Scheduler::StartRun(ItemId id) {
 }
 
 void Scheduler::PauseAll(const Error& error) {
+  if (rooms_.clock.Now() < paused_until_) return;  // one of several that ran at the time
   const auto pause = Backoff(pauses_++, kFirstPause, options_.backoff_max, Chance());
   paused_until_ = rooms_.clock.Now() + pause;
   paused_until_ns_ = rooms_.clock.WallNs() + pause.count();
@@ -289,9 +290,8 @@ size_t Scheduler::AwaitIdle(SteadyTime deadline, const std::stop_token& stop) {
     // The store is asked only when nothing is known to be left: it may have what we do not know
     // yet.
     if (started_ && runs_.empty()) {
-      size_t held = 0;
-      agenda_.ForEach([&held](const Agenda::Task& task) { held += task.phase == Phase::kHeld; });
-      if (agenda_.size() == held && CountLeft() <= held) return held;
+      const size_t stuck = agenda_.CountStuck();
+      if (agenda_.size() == stuck && CountLeft() <= stuck) return stuck;
     }
     if (stop.stop_requested() || !turned_.WaitUntil(mu_, stop, deadline)) return CountLeft();
   }

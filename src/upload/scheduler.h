@@ -87,9 +87,10 @@ class Scheduler final : private ChannelSink, private ServeSink {
   struct Entry {
     RunKey run = 0;
     bool hurry = false;
-    int failures = 0;       // of cleaning, in a row
-    SteadyTime not_before;  // after such a failure
-    std::string upload_id;  // of what is to be cleaned, when the row could not keep it any more
+    bool server_back = false;  // failed when the server was away: no back-off this once
+    int failures = 0;          // of cleaning, in a row
+    SteadyTime not_before;     // after such a failure
+    std::string upload_id;     // of what is to be cleaned, when the row could not keep it any more
   };
   using Task = std::function<void()>;  // runs on the deciding thread, under mu_
 

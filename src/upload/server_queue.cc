@@ -36,6 +36,11 @@ Result<std::shared_ptr<const ServerQueue::Uploads>> ServerQueue::Refresh(
   return outcome;
 }
 
+bool IsForbidden(const Error& error) {
+  return error.retry == Retry::kPark &&
+         (error.code == EACCES || error.code == EPERM || error.code == EOPNOTSUPP);
+}
+
 const remote::QueuedUpload* FindUpload(const ServerQueue::Uploads& uploads,
                                        const std::string& upload_id, const std::string& path) {
   const remote::QueuedUpload* by_path = nullptr;

@@ -33,6 +33,9 @@ class ServerQueue {
   Result<std::shared_ptr<const Uploads>> last_ ABSL_GUARDED_BY(mu_);
 };
 
+// The token may not be allowed to look into the queue: for good, not only now.
+bool IsForbidden(const Error& error);
+
 // The entry whose key is `upload_id` (if that is known), else one that goes to `path`; nullptr if
 // there is none. Entries that still run win over finished ones.
 const remote::QueuedUpload* FindUpload(const ServerQueue::Uploads& uploads,

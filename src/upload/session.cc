@@ -173,7 +173,8 @@ Actions Session::Handle(const event::LookedUp& looked_up) {
 
 Actions Session::OnGone() {
   if (++misses_ < kMissesUntilLost) return {};
-  return EndFailed(Error{EPIPE, Retry::kBackoff, "the server no longer knows this upload"}, true);
+  return EndFailed(Error{EREMOTEIO, Retry::kBackoff, "the server no longer knows this upload"},
+                   true);
 }
 
 Actions Session::Handle(const event::Judged& judged) {
@@ -195,7 +196,7 @@ Actions Session::Handle(const event::Judged& judged) {
     case Finding::kUnproven:
     case Finding::kTwice:
     case Finding::kWrongKind:
-      return EndFailed(Error{EIO, Retry::kPark, judgement.text}, true);
+      return EndFailed(Error{EREMOTEIO, Retry::kPark, judgement.text}, true);
     case Finding::kAbsent:
     case Finding::kPending:
     case Finding::kOld:
@@ -205,7 +206,7 @@ Actions Session::Handle(const event::Judged& judged) {
   }
   if (!judged.expired) return {action::Verify{}};
   const bool park = !MayBeLag(judgement.finding) && attempts_ >= kWrongResultTries;
-  return EndFailed(Error{EIO, park ? Retry::kPark : Retry::kBackoff,
+  return EndFailed(Error{EREMOTEIO, park ? Retry::kPark : Retry::kBackoff,
                          "reported as uploaded, but " + judgement.text},
                    true);
 }

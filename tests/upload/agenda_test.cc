@@ -51,7 +51,7 @@ TEST(Agenda, AHugeFileWithoutAPlaceDoesNotStopSmallOnes) {
 
 TEST(Agenda, WhatIsBelowAMissingDirectoryWaitsForIt) {
   Agenda agenda;
-  agenda.SetMissingDir(1, "/d");
+  agenda.SetMissingDir(1, "/d", false);
   agenda.Put(TaskOf(2, "/d/e/f", 10));
   EXPECT_FALSE(agenda.TakeNext(kNow, kAll));
   EXPECT_EQ(agenda.WaitsFor(2), "for its directory d");
@@ -64,11 +64,26 @@ TEST(Agenda, WhatIsBelowAMissingDirectoryWaitsForIt) {
 
 TEST(Agenda, ARenamedMissingDirectoryFreesWhatWaitedForItsOldName) {
   Agenda agenda;
-  agenda.SetMissingDir(1, "/d");
+  agenda.SetMissingDir(1, "/d", false);
   agenda.Put(TaskOf(2, "/d/f", 10));
   EXPECT_FALSE(agenda.TakeNext(kNow, kAll));
-  agenda.SetMissingDir(1, "/x");
+  agenda.SetMissingDir(1, "/x", false);
   EXPECT_EQ(agenda.TakeNext(kNow, kAll), 2U);
+}
+
+TEST(Agenda, WhatIsHeldOrBelowAParkedDirectoryIsStuck) {
+  Agenda agenda;
+  agenda.SetMissingDir(1, "/d", true);
+  agenda.Put(TaskOf(2, "/d/e/f", 10));
+  Agenda::Task held = TaskOf(3, "/x.part", 10);
+  held.phase = Phase::kHeld;
+  held.due = kNow + 1h;
+  agenda.Put(held);
+  EXPECT_FALSE(agenda.TakeNext(kNow, kAll));
+  EXPECT_EQ(agenda.CountStuck(), 2U);
+  EXPECT_EQ(agenda.WaitsFor(2), "for its directory d, which is parked");
+  agenda.SetMissingDir(1, "/d", false);
+  EXPECT_EQ(agenda.CountStuck(), 1U);
 }
 
 TEST(Agenda, OneOperationPerPath) {
@@ -94,7 +109,7 @@ TEST(Agenda, ReleasingFreesEveryPathOfTheItem) {
 
 TEST(Agenda, CleaningDoesNotWaitForDirectories) {
   Agenda agenda;
-  agenda.SetMissingDir(1, "/d");
+  agenda.SetMissingDir(1, "/d", false);
   agenda.Put(TaskOf(2, "/d/f", 10, Lane::kClean));
   EXPECT_EQ(agenda.TakeNext(kNow, kAll), 2U);
 }
