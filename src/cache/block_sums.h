@@ -16,7 +16,7 @@
 
 namespace outboxfs::cache {
 
-inline constexpr uint64_t kBlockSize = 256 * 1024;
+inline constexpr uint64_t kBlockSize = 256ULL * 1024;
 
 uint64_t SumOf(std::span<const std::byte> block);
 

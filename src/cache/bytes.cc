@@ -1,6 +1,9 @@
 #include "cache/bytes.h"
 
 #include <fcntl.h>
+#include <sys/stat.h>
+
+#include <cerrno>
 
 #include "cache/writer_probe.h"
 #include "common/disk.h"
@@ -20,6 +23,14 @@ Result<BytesState> InspectBytes(const std::string& path) {
 bool BytesAreAsSealed(const std::string& path, const Mark& seal) {
   const auto bytes = InspectBytes(path);
   return bytes && !bytes->foreign_writer && bytes->mark == seal;
+}
+
+Status SetBytesTimes(const std::string& path, const Attr& attr) {
+  const timespec times[2] = {ToTimespec(attr.atime_ns), ToTimespec(attr.mtime_ns)};
+  if (::utimensat(AT_FDCWD, path.c_str(), times, 0) < 0) {
+    return FailErrno(errno, "set times of " + path);
+  }
+  return {};
 }
 
 }  // namespace outboxfs::cache

@@ -19,5 +19,7 @@ Result<BytesState> InspectBytes(const std::string& path);
 // May the bytes go, or be believed? Nobody writes, and they are as they were at `seal`
 // (HARD-CASES 2).
 bool BytesAreAsSealed(const std::string& path, const Mark& seal);
+// While a file is open its backing file's times are shown (HARD-CASES 9).
+Status SetBytesTimes(const std::string& path, const Attr& attr);
 
 }  // namespace outboxfs::cache

@@ -35,6 +35,8 @@ class Feed {
 
   Feed();
   ~Feed();
+  Feed(const Feed&) = delete;
+  Feed& operator=(const Feed&) = delete;
   std::unique_ptr<Reader> Subscribe();
   void Publish(ItemId id);
 

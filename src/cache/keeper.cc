@@ -17,7 +17,7 @@ namespace {
 
 constexpr size_t kBatch = 64;       // files made at once
 constexpr size_t kMostAhead = 512;  // a burst of small files uses this up in a tenth of a second
-constexpr uint64_t kUseAgainBytes = 1024 * 1024;
+constexpr uint64_t kUseAgainBytes = 1024ULL * 1024;
 constexpr auto kTick = std::chrono::seconds(2);
 
 }  // namespace

@@ -46,6 +46,8 @@ class Keeper {
   Keeper(const Layout& layout, DirtyDirs& dirty, KeeperHost& host)
       : layout_(layout), dirty_(dirty), host_(host) {}
   ~Keeper() { Stop(); }
+  Keeper(const Keeper&) = delete;
+  Keeper& operator=(const Keeper&) = delete;
   void Start();
   // Joins the thread, finishes the removals and removes the unused backing files.
   void Stop();

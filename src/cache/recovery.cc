@@ -201,7 +201,7 @@ Status StoreImpl::AdoptAll(Journal::Contents contents, std::vector<ItemId> on_di
   const auto boot = journal_->Meta("boot_id");
   if (!boot) return Fail(boot.error());
   findings.same_boot = *boot && **boot == boot_id_;
-  const auto done = journal_->Transact([&]() -> Status {
+  auto done = journal_->Transact([&]() -> Status {
     mu_.AssertHeld();
     for (Row& row : contents.rows) {
       if (auto reviewed = ReviewRow(row, findings); !reviewed) return reviewed;

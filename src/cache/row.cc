@@ -13,6 +13,12 @@ Mark Mark::Of(const struct stat& st) {
   return {static_cast<uint64_t>(st.st_size), ToNs(st.st_mtim), ToNs(st.st_ctim)};
 }
 
+timespec ToTimespec(int64_t ns) {
+  constexpr int64_t kSecond = 1'000'000'000;
+  const int64_t rest = ((ns % kSecond) + kSecond) % kSecond;  // also of times before 1970
+  return {.tv_sec = (ns - rest) / kSecond, .tv_nsec = rest};
+}
+
 const RareFields& Row::rare() const {
   static const RareFields empty;
   return rare_ ? *rare_ : empty;

@@ -56,11 +56,12 @@ struct Row {
   State before = State::kOpen;  // of a kOpen item: what it was before BeginWrite
   bool hydrating = false;       // being filled from the remote, not complete
   bool clean = false;           // the generation (or hydrated file) equals the remote file
-  bool attr_changed = false;    // SetAttr since it became clean: remembered when evicted
+  bool attr_changed = false;    // since it became clean: to be remembered when it is evicted
 
   // Writes changed the times behind the row's back: stat of a closed file shows the row
   // (HARD-CASES 9).
   void TakeTimes(const Mark& mark) {
+    attr_changed |= attr.mtime_ns != mark.mtime_ns;
     attr.mtime_ns = mark.mtime_ns;
     attr.ctime_ns = std::max(attr.ctime_ns, mark.ctime_ns);
   }
@@ -78,5 +79,6 @@ struct Row {
 };
 
 Item ToItem(const Row& row);
+timespec ToTimespec(int64_t ns);
 
 }  // namespace outboxfs::cache

@@ -19,7 +19,7 @@
 
 namespace outboxfs::cache {
 
-inline constexpr uint64_t kLargeFile = 64 * 1024 * 1024;
+inline constexpr uint64_t kLargeFile = 64ULL * 1024 * 1024;
 
 // One file to be sealed. `epoch` tells one closing of the file from the next.
 struct SealJob {
@@ -56,6 +56,8 @@ class Sealer {
   // `host` must outlive the Sealer.
   explicit Sealer(SealHost& host) : host_(host) {}
   ~Sealer() { Stop(); }
+  Sealer(const Sealer&) = delete;
+  Sealer& operator=(const Sealer&) = delete;
   void Start();
   // Joins the lanes; what is not sealed stays for the next start.
   void Stop();

@@ -7,22 +7,9 @@
 #include <cerrno>
 #include <utility>
 
+#include "cache/row.h"
+
 namespace outboxfs::cache {
-namespace {
-
-timespec ToTimespec(int64_t ns) {
-  constexpr int64_t kSecond = 1'000'000'000;
-  int64_t seconds = ns / kSecond;
-  int64_t rest = ns % kSecond;
-  if (rest < 0) {
-    rest += kSecond;
-    --seconds;
-  }
-  return {.tv_sec = seconds, .tv_nsec = rest};
-}
-
-}  // namespace
-
 StagedFile::StagedFile(ItemId id, std::string path, FileDescriptor read_fd)
     : id_(id), path_(std::move(path)), read_fd_(std::move(read_fd)) {}
 

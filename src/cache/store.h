@@ -104,6 +104,8 @@ class Store {
 
   // ---- Looking (memory only) --------------------------------------------------------------
   virtual Overlay Lookup(const std::string& path) const = 0;
+  // Of an item that was deleted and lives on for its pins the path is empty: the name may be
+  // another file's by now.
   virtual std::optional<Item> Get(ItemId id) const = 0;
   virtual std::vector<OverlayEntry> ListDir(const std::string& dir) const = 0;
   // Every item, oldest change first (for the scheduler's start, status and drain).

@@ -59,6 +59,8 @@ class StoreImpl final : public Store, private SealHost, private KeeperHost {
  public:
   static Result<std::unique_ptr<Store>> Open(const StoreOptions& options, const Clock& clock);
   ~StoreImpl() override;
+  StoreImpl(const StoreImpl&) = delete;
+  StoreImpl& operator=(const StoreImpl&) = delete;
 
   const RecoveryReport& recovery() const override { return report_; }
   const std::string& device_id() const override { return device_id_; }
@@ -203,6 +205,7 @@ class StoreImpl final : public Store, private SealHost, private KeeperHost {
                        const std::string& to, bool gone) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   void ApplyRename(std::vector<std::pair<Record*, Row>> moved, const std::string& from,
                    const std::string& to, bool gone) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  void Unlink(Record& record) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   bool HasItemsBeneath(const std::string& path) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
 
   // ---- store_upload.cc

@@ -37,12 +37,18 @@ void StoreImpl::ApplyRemoval(Record& record, std::vector<Keeper::Doomed>& doomed
   if (record.row.upload_generation != 0) {
     Apply(record, Removing(record.row));
   } else if (record.pins > 0) {
-    Account(record, -1);
-    record.unlinked = true;
-    feed_.Publish(record.row.id);
+    Unlink(record);
   } else {
     Erase(record);
   }
+}
+
+// Its path may soon be another file's: whoever still knows the item must not act on that one.
+void StoreImpl::Unlink(Record& record) {
+  Account(record, -1);
+  record.unlinked = true;
+  record.row.path.clear();
+  feed_.Publish(record.row.id);
 }
 
 bool StoreImpl::HasItemsBeneath(const std::string& path) const {
@@ -63,7 +69,7 @@ Status StoreImpl::Remove(const std::string& path, bool remote_exists) {
     Record* record = ItemAt(path);
     // Giving a hydration up is no removal: what was known of the remote file stays known.
     const bool keep_behind = record != nullptr && record->row.hydrating && !remote_exists;
-    const auto done = journal_->Transact([&]() -> Status {
+    auto done = journal_->Transact([&]() -> Status {
       mu_.AssertHeld();
       if (record != nullptr) {
         if (auto removed = JournalRemoval(*record); !removed || keep_behind) return removed;
@@ -111,7 +117,7 @@ Status StoreImpl::Rename(const std::string& from, const std::string& to,
       move(it->second.item);
     }
     Record* target = ItemAt(to);
-    const auto done = journal_->Transact([&]() -> Status {
+    auto done = journal_->Transact([&]() -> Status {
       mu_.AssertHeld();
       if (target != nullptr) {
         if (auto removed = JournalRemoval(*target); !removed) return removed;
@@ -191,7 +197,7 @@ std::vector<Memory> StoreImpl::RecallDir(const std::string& dir) const {
 Status StoreImpl::Remember(const Memory& memory) {
   if (!IsNormalPath(memory.path)) return Fail(EINVAL, "path " + memory.path);
   MutexLock lock(mu_);
-  const auto done = journal_->Transact([&]() -> Status {
+  auto done = journal_->Transact([&]() -> Status {
     mu_.AssertHeld();
     if (auto put = journal_->PutMemory(memory); !put || memory.confirmed) return put;
     return journal_->DropGone(memory.path);
@@ -242,7 +248,7 @@ void StoreImpl::Reconcile(const std::string& dir, SteadyTime begun,
     ++it;
   }
   if (settled.empty()) return;
-  const auto done = journal_->Transact([&]() -> Status {
+  auto done = journal_->Transact([&]() -> Status {
     mu_.AssertHeld();
     for (const std::string& path : settled) {
       const Ghost& ghost = *names_.at(path).ghost;

@@ -16,7 +16,7 @@ namespace {
 
 // Seals per transaction: few enough that nobody waits for the lock for long.
 constexpr size_t kCommitAtOnce = 32;
-constexpr uint64_t kCheckpointBytes = 16 * 1024 * 1024;
+constexpr uint64_t kCheckpointBytes = 16ULL * 1024 * 1024;
 // A log that writers keep ahead of the checkpoints.
 constexpr uint64_t kRunawayBytes = 4 * kCheckpointBytes;
 
@@ -47,7 +47,7 @@ void StoreImpl::NoteDurable(const SealJob& job, const Mark& mark) {
 Result<std::pair<Row, bool>> StoreImpl::Sealed(const Record& record, const SealResult& result) {
   Row next = record.row;
   bool same = false;
-  if (next.generation != 0) {
+  if (next.generation != 0 || next.clean) {
     const auto last = journal_->LoadSums(next.id);
     if (!last && last.error().code != EIO) return Fail(last.error());
     same = last && *last && **last == result.sums;
@@ -92,7 +92,7 @@ Status StoreImpl::CommitSome(std::span<const SealResult> results,
                              std::vector<Committed>& committed) {
   MutexLock lock(mu_);
   std::vector<std::pair<Record*, Row>> sealed;
-  const auto done = journal_->Transact([&]() -> Status {
+  auto done = journal_->Transact([&]() -> Status {
     mu_.AssertHeld();
     for (const SealResult& result : results) {
       Record* record = Find(result.id);
@@ -183,7 +183,7 @@ Status StoreImpl::EvictLocked(Record& record) {
   const bool unconfirmed = ghost != nullptr && ghost->kind == Overlay::Kind::kUploaded;
   Memory memory{row.path, row.ino, row.kind, row.attr, {}, !unconfirmed};
   if (row.rare().replaced) memory.identity = *row.rare().replaced;
-  const auto done = journal_->Transact([&]() -> Status {
+  auto done = journal_->Transact([&]() -> Status {
     mu_.AssertHeld();
     if (auto gone = journal_->Delete(row.id, row.kind); !gone || !row.attr_changed) return gone;
     return journal_->PutMemory(memory);

@@ -12,7 +12,7 @@ namespace outboxfs::cache {
 namespace {
 
 // How much of the ledger may be lost with the daemon (HARD-CASES 21).
-constexpr uint64_t kLedgerBytes = 64 * 1024 * 1024;
+constexpr uint64_t kLedgerBytes = 64ULL * 1024 * 1024;
 constexpr auto kLedgerTime = std::chrono::seconds(1);
 
 bool HoldsSeal(State state) {
@@ -204,7 +204,7 @@ Status StoreImpl::FinishLocked(Record& record, const Identity& identity) {
   ClearUpload(next);
   ClearFailure(next);
   next.EditRare([&](RareFields& rare) { rare.replaced = identity; });
-  const auto done = journal_->Transact([&]() -> Status {
+  auto done = journal_->Transact([&]() -> Status {
     mu_.AssertHeld();
     auto left = pinned ? journal_->Save(next) : journal_->Delete(next.id, next.kind);
     return left ? journal_->PutMemory(memory) : left;
@@ -260,9 +260,7 @@ Status StoreImpl::ForgetRemoved(ItemId id) {
     if (record->pins == 0) {
       Erase(*record);
     } else {
-      Account(*record, -1);
-      record->unlinked = true;
-      feed_.Publish(id);
+      Unlink(*record);
     }
   }
   keeper_.RemoveSoon(doomed);

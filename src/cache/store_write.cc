@@ -78,6 +78,8 @@ Result<Item> StoreImpl::AddNew(Row row, bool keep_behind) {
 Result<Item> StoreImpl::CreateFile(const std::string& path, Ino ino, const Attr& attr) {
   const auto id = keeper_.TakeBackingFile();
   if (!id) return Fail(id.error());
+  // It may have been made a while ago.
+  if (auto set = SetBytesTimes(layout_.StagedFile(*id), attr); !set) return Fail(set.error());
   Row row;
   row.id = *id;
   row.ino = ino;
@@ -108,18 +110,33 @@ Result<Item> StoreImpl::BeginHydration(const std::string& path, Ino ino, const A
 }
 
 Status StoreImpl::HydrationDone(ItemId id) {
-  auto st = StatBacking(id);
+  const auto pin = PinFile(id, false);
+  if (!pin) return Fail(pin.error());
+  const auto item = Get(id);
+  if (!item) return Fail(ENOENT, "no such staged file");
+  if (auto set = SetBytesTimes(layout_.StagedFile(id), item->attr); !set) return set;
+  const auto st = (*pin)->Stat();
   if (!st) return Fail(st.error());
+  // To know later whether an open for writing has changed a byte.
+  const auto sums = SumFile((*pin)->read_fd(), static_cast<uint64_t>(st->st_size), {});
+  if (!sums) return Fail(sums.error());
   MutexLock lock(mu_);
   Record* record = Find(id);
-  if (record == nullptr || record->unlinked) return Fail(ENOENT, "no such staged file");
+  if (record->unlinked) return Fail(ENOENT, "the staged file was removed");
   if (!record->row.hydrating) return Fail(EINVAL, "no hydration of " + record->row.path);
   Row next = record->row;
   next.hydrating = false;
   next.seal = Mark::Of(*st);
   next.size = next.seal.size;
   next.disk_bytes = static_cast<uint64_t>(st->st_blocks) * 512;
-  return Change(*record, std::move(next));
+  auto done = journal_->Transact([&]() -> Status {
+    mu_.AssertHeld();
+    if (auto saved = journal_->SaveSums(id, *sums); !saved) return saved;
+    return journal_->Save(next);
+  });
+  if (!done) return done;
+  Apply(*record, std::move(next));
+  return {};
 }
 
 Result<Item> StoreImpl::MakeDir(const std::string& path, Ino ino, const Attr& attr) {

@@ -201,6 +201,38 @@ TEST_F(StoreTest, AHydratedFileIsSeenWhenItIsCompleteAndGoesWhenItIsNotChanged) 
   EXPECT_EQ("rid", store_->Recall("/r")->identity.id);
 }
 
+TEST_F(StoreTest, AHydratedFileThatIsOnlyTouchedIsNotUploadedAndItsTimesAreRemembered) {
+  Attr attr = SomeAttr();
+  attr.mtime_ns = 1'600'000'000'000'000'005;
+  auto item = store_->BeginHydration("/r", 42, attr, {4, 0, "rid", {}});
+  ASSERT_OK(item);
+  {
+    auto pin = store_->PinFile(item->id, true);
+    ASSERT_OK((*pin)->Write(Bytes("data"), 0));
+    ASSERT_OK(store_->HydrationDone(item->id));
+    EXPECT_EQ(1'600'000'000, (*pin)->Stat()->st_mtim.tv_sec);
+    ASSERT_OK(store_->BeginWrite(item->id));
+    ASSERT_OK((*pin)->SetTimes(1, 1'700'000'000'000'000'007));
+  }
+  ASSERT_OK(store_->EndWrite(item->id, true));
+  EXPECT_TRUE(Await([&] { return !store_->Get(item->id); }));
+  EXPECT_TRUE(AwaitNoBytes());
+  EXPECT_EQ(1'700'000'000'000'000'007, store_->Recall("/r")->attr.mtime_ns);
+  EXPECT_EQ("rid", store_->Recall("/r")->identity.id);
+}
+
+TEST_F(StoreTest, ANewFileShowsTheTimesItWasGiven) {
+  Attr attr = SomeAttr();
+  attr.mtime_ns = 1'600'000'000'000'000'005;
+  for (int i = 0; i < 3; ++i) {
+    auto item = store_->CreateFile("/f" + std::to_string(i), store_->NewIno(), attr);
+    ASSERT_OK(item);
+    auto pin = store_->PinFile(item->id, true);
+    EXPECT_EQ(1'600'000'000, (*pin)->Stat()->st_mtim.tv_sec);
+    EXPECT_EQ(5, (*pin)->Stat()->st_mtim.tv_nsec);
+  }
+}
+
 TEST_F(StoreTest, AHydrationThatIsGivenUpLeavesWhatWasKnown) {
   ASSERT_OK(store_->Remember({"/r", 42, ItemKind::kFile, SomeAttr(), {4, 0, "rid", {}}, true}));
   auto item = store_->BeginHydration("/r", 42, SomeAttr(), {4, 0, "rid", {}});

@@ -54,6 +54,7 @@ TEST_F(NamesTest, AFileRemovedWhileItIsOpenIsUsedUntilItsPinGoesAndIsNeverSealed
   ASSERT_OK(store_->Remove("/f", false));
   ASSERT_OK((*pin)->Write(Bytes("after!"), 0));
   EXPECT_EQ("after!", Read(item->id));
+  EXPECT_EQ("", store_->Get(item->id)->path);
   EXPECT_OK(store_->MarkClosed(item->id));
   EXPECT_OK(store_->SetAttr(item->id, {0600, 0, 0, 0, 0, 0}));
   EXPECT_OK(store_->Sync(item->id));
