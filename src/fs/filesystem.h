@@ -208,10 +208,22 @@ class Filesystem {
     // There is something at this path on the server (as far as we know).
     bool on_server() const {
       return overlay.kind == cache::Overlay::Kind::kUploaded ||
+             (is_item() && overlay.item.state == cache::State::kClean) ||
              (entry.has_value() && overlay.kind != cache::Overlay::Kind::kGone);
+    }
+    // The staged bytes will be uploaded: what the server has is only an older version.
+    bool is_newer_here() const {
+      return is_item() && overlay.item.state != cache::State::kClean &&
+             overlay.item.state != cache::State::kOpen;
     }
   };
 
+  // What happened to a directory since a handle took its snapshot.
+  struct Changes {
+    remote::ListingPtr listing;  // the one of now; null: none is fresh
+    bool relisted = false;       // it is another one
+    bool attributes = false;     // of something without an item
+  };
   struct Known {
     std::string path;
     cache::Overlay overlay;  // kUploaded also when only the attribute memory knows the name
@@ -251,7 +263,7 @@ class Filesystem {
   // The snapshot that one reading of a directory goes through.
   Status FillDir(DirHandle& handle, SlowLane& lane);
   std::optional<NamedFacts> Freshen(const std::string& dir, const NamedFacts& named,
-                                    const remote::Listing* newer, bool recall) const;
+                                    const Changes& changes) const;
   EntryReply EnterListed(const NodePtr& dir, const NamedFacts& named, bool plus);
   // The kernel has read to the end: its cached listing is complete.
   static void MarkShown(const DirHandle& handle) ABSL_EXCLUSIVE_LOCKS_REQUIRED(handle.mu);

@@ -20,12 +20,13 @@ struct MountEntry {
 std::vector<MountEntry> ParseMountInfo(const std::string& text);
 // What is mounted at `mountpoint` now (the topmost).
 std::optional<MountEntry> FindMount(const std::string& mountpoint);
-// Ends a FUSE connection by force: every request in it fails at once, whoever hangs in one is freed.
-// Makes the control file system of FUSE available where nobody has yet. False without the right to.
+// Ends a FUSE connection by force: every request in it fails at once, whoever hangs in one is
+// freed. Makes the control file system of FUSE available where nobody has yet. False without the
+// right to.
 bool AbortConnection(unsigned device_minor);
-// Detaches a mount whose daemon is dead, and frees whoever still waits for that daemon (a killed one
-// can linger as a zombie, holding the connection); through fusermount3 where we have no right of our
-// own.
+// Detaches a mount whose daemon is dead, and frees whoever still waits for that daemon (a killed
+// one can linger as a zombie, holding the connection); through fusermount3 where we have no right
+// of our own.
 Status DropDeadMount(const std::string& path);
 
 // Makes sure that `path` can be mounted on, and returns it without symbolic links. A FUSE mount

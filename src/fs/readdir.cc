@@ -57,23 +57,22 @@ Status Filesystem::FillDir(DirHandle& handle, SlowLane& lane) {
 // The snapshot may be older than a removal or a change of attributes that the kernel itself asked
 // for: it must not be told of the past.
 std::optional<NamedFacts> Filesystem::Freshen(const std::string& dir, const NamedFacts& named,
-                                              const remote::Listing* newer, bool recall) const {
+                                              const Changes& changes) const {
   const std::string path = JoinPath(dir, named.name);
   const cache::Overlay overlay = rooms_.store.Lookup(path);
   NamedFacts fresh = named;
   std::optional<Facts> facts = named.facts;
   if (overlay.kind != cache::Overlay::Kind::kNone) {
     facts = FactsOf(defaults_, overlay, nullptr, nullptr);
-  } else {
-    if (newer != nullptr) {
-      const remote::Entry* entry = newer->Find(named.name);
+  } else if (changes.relisted || changes.attributes || !named.entry) {
+    if (changes.relisted || !named.entry) {
+      // Without an entry it was staged: gone from there, it is uploaded (and listed) or deleted.
+      const remote::Entry* entry = changes.listing ? changes.listing->Find(named.name) : nullptr;
       if (entry == nullptr) return std::nullopt;
       fresh.entry = *entry;
     }
-    if ((recall || newer != nullptr) && fresh.entry) {
-      const auto memory = rooms_.store.Recall(path);
-      facts = FactsOf(defaults_, overlay, &*fresh.entry, memory ? &*memory : nullptr);
-    }
+    const auto memory = rooms_.store.Recall(path);
+    facts = FactsOf(defaults_, overlay, &*fresh.entry, memory ? &*memory : nullptr);
   }
   if (!facts || facts->kind != named.facts.kind) return std::nullopt;
   fresh.facts = *facts;
@@ -113,12 +112,12 @@ Status Filesystem::ReadDir(Call& call, uint64_t number, uint64_t offset, bool pl
     entry.entry.st.st_mode = S_IFDIR;
     if (!sink(entry)) return {};
   }
-  const auto now = rooms_.dirs.Peek(ServerPathOf(*path));
-  const uint64_t changes = attr_changes_;
+  Changes changes{.listing = rooms_.dirs.Peek(ServerPathOf(*path))};
   MutexLock lock(handle->mu);
-  const remote::Listing* newer = now != handle->listing ? now.get() : nullptr;
+  changes.relisted = changes.listing && changes.listing != handle->listing;
+  changes.attributes = attr_changes_ != handle->attr_changes;
   for (size_t i = offset - kFirstEntry; i < handle->entries.size(); ++i) {
-    const auto named = Freshen(*path, handle->entries[i], newer, changes != handle->attr_changes);
+    const auto named = Freshen(*path, handle->entries[i], changes);
     if (!named) continue;
     DirEntry entry{.name = named->name,
                    .entry = EnterListed(handle->dir, *named, plus),

@@ -153,10 +153,13 @@ Status Filesystem::RenameRemotely(const Renaming& renaming) {
     EditListings(renaming);
     return {};
   }
+  // What was listed halfway through is not true any more.
+  rooms_.dirs.Invalidate(Parent(from));
+  rooms_.dirs.Invalidate(Parent(to));
   Error error = status.error();
   Log::Warning("rename {} to {}: {}", from, to, error.text);
-  if (renaming.from.is_item() && renaming.to.is_item())
-    return {};  // the staged bytes are what counts
+  // The staged bytes are what counts, and those of the target are gone already.
+  if (renaming.from.is_newer_here() && renaming.to.is_item()) return {};
   UndoLocally(renaming);
   if (options_.remote_folder == "/" && MeansOtherCloud(error.code) &&
       FirstPart(from) != FirstPart(to)) {
@@ -228,6 +231,7 @@ Status Filesystem::ReplaceOnServer(const Renaming& renaming, const std::string& 
   if (listed && *listed) {
     auto deleted = server.Delete(aside_path, stop);
     if (!deleted) Log::Warning("{} stays on the server: {}", aside_path, deleted.error().text);
+    rooms_.dirs.Erase(Parent(to), aside);
     return {};
   }
   if (status) status = Fail(EIO, to + " is not listed after the rename");
@@ -239,7 +243,7 @@ Status Filesystem::ReplaceOnServer(const Renaming& renaming, const std::string& 
 bool Filesystem::HasMoved(const Renaming& renaming) {
   const auto source = ListedOnServer(ServerPathOf(renaming.from.path));
   if (!source || *source) return false;
-  if (renaming.from.is_item()) return true;  // only an old version was to move
+  if (renaming.from.is_newer_here()) return true;  // only an old version was to move
   const auto target = ListedOnServer(ServerPathOf(renaming.to.path));
   return target && *target &&
          (!renaming.from.entry ||
