@@ -1,5 +1,7 @@
 #include "cache/journal.h"
 
+#include <fcntl.h>
+
 #include <cerrno>
 
 #include "cache/codec.h"
@@ -78,6 +80,8 @@ Result<std::unique_ptr<Journal>> Journal::Open(const std::string& path) {
 }
 
 Status Journal::SetUp(const std::string& path) {
+  // SQLite would make it readable for others, and gives its log the same mode.
+  if (auto made = disk::Open(path, O_RDWR | O_CREAT); !made) return Fail(made.error());
   auto db = OpenDatabase(path);
   if (!db) return Fail(db.error());
   db_ = std::move(*db);

@@ -74,26 +74,34 @@ std::optional<Item> StoreImpl::Get(ItemId id) const {
   return ToItem(record->row);
 }
 
-std::vector<OverlayEntry> StoreImpl::ListDir(const std::string& dir) const {
-  std::vector<OverlayEntry> entries;
+std::vector<const Names::value_type*> StoreImpl::NamesIn(const std::string& dir) const {
+  std::vector<const Names::value_type*> found;
   const std::string begin = BeneathBegin(dir);
   const std::string end = BeneathEnd(dir);
-  MutexLock lock(mu_);
   auto it = names_.lower_bound(begin);
   if (it != names_.end() && it->first == dir) ++it;  // the root itself
   while (it != names_.end() && it->first < end) {
-    const std::string_view rest = std::string_view(it->first).substr(begin.size());
-    const size_t slash = rest.find('/');
-    if (slash != std::string_view::npos) {
+    const size_t slash = it->first.find('/', begin.size());
+    if (slash == std::string::npos) {
+      found.push_back(&*it);
+      ++it;
+    } else {
       // Deeper: jump behind the whole tree of that child.
-      it = names_.lower_bound(BeneathEnd(it->first.substr(0, begin.size() + slash)));
-      continue;
+      it = names_.lower_bound(BeneathEnd(it->first.substr(0, slash)));
     }
-    Overlay overlay = ToOverlay(it->second);
-    if (overlay.kind != Overlay::Kind::kNone) {
-      entries.push_back({std::string(rest), std::move(overlay)});
-    }
-    ++it;
+  }
+  return found;
+}
+
+std::vector<OverlayEntry> StoreImpl::ListDir(const std::string& dir) const {
+  std::vector<OverlayEntry> entries;
+  MutexLock lock(mu_);
+  const auto names = NamesIn(dir);
+  entries.reserve(names.size());
+  for (const auto* name : names) {
+    Overlay overlay = ToOverlay(name->second);
+    if (overlay.kind == Overlay::Kind::kNone) continue;
+    entries.push_back({std::string(NameOf(name->first)), std::move(overlay)});
   }
   return entries;
 }

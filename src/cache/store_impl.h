@@ -173,6 +173,9 @@ class StoreImpl final : public Store, private SealHost, private KeeperHost {
 
   // ---- tables
   Record* Find(ItemId id) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  // The names directly in `dir`, sorted.
+  std::vector<const Names::value_type*> NamesIn(const std::string& dir) const
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   Record* ItemAt(const std::string& path) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   Record& Insert(Row row) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   // The name no longer shows the item; what is behind it stays.

@@ -227,25 +227,16 @@ Status StoreImpl::ForgetMemory(const std::string& path) {
 
 void StoreImpl::Reconcile(const std::string& dir, SteadyTime begun,
                           const std::vector<std::string>& names) {
-  const std::string begin = BeneathBegin(dir);
   std::vector<std::string_view> listed(names.begin(), names.end());
   std::sort(listed.begin(), listed.end());
   MutexLock lock(mu_);
   std::vector<std::string> settled;
-  auto it = names_.lower_bound(begin);
-  if (it != names_.end() && it->first == dir) ++it;  // the root itself
-  while (it != names_.end() && it->first.starts_with(begin)) {
-    const size_t slash = it->first.find('/', begin.size());
-    if (slash != std::string::npos) {
-      it = names_.lower_bound(BeneathEnd(it->first.substr(0, slash)));
-      continue;
-    }
-    const Ghost* ghost = it->second.ghost.get();
-    const bool shown = std::binary_search(listed.begin(), listed.end(),
-                                          std::string_view(it->first).substr(begin.size()));
-    const bool expected = ghost != nullptr && ghost->kind == Overlay::Kind::kUploaded;
-    if (ghost != nullptr && ghost->since < begun && shown == expected) settled.push_back(it->first);
-    ++it;
+  for (const auto* name : NamesIn(dir)) {
+    const Ghost* ghost = name->second.ghost.get();
+    if (ghost == nullptr || ghost->since >= begun) continue;
+    const bool shown = std::binary_search(listed.begin(), listed.end(), NameOf(name->first));
+    const bool expected = ghost->kind == Overlay::Kind::kUploaded;
+    if (shown == expected) settled.push_back(name->first);
   }
   if (settled.empty()) return;
   auto done = journal_->Transact([&]() -> Status {

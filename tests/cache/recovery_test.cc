@@ -342,8 +342,11 @@ TEST_F(RecoveryTest, TheDirectoryIsPrivate) {
   ASSERT_EQ(0, ::stat(Cache().c_str(), &st));
   EXPECT_EQ(0700u, st.st_mode & 07777);
   const ItemId id = Create(*store_, "/f");
-  ASSERT_EQ(0, ::stat(Backing(id).c_str(), &st));
-  EXPECT_EQ(0600u, st.st_mode & 07777);
+  for (const std::string& file :
+       {Backing(id), Cache() + "/journal.db", Cache() + "/journal.db-wal", Cache() + "/lock"}) {
+    ASSERT_EQ(0, ::stat(file.c_str(), &st)) << file;
+    EXPECT_EQ(0600u, st.st_mode & 07777) << file;
+  }
 }
 
 TEST_F(RecoveryTest, SomebodyElsesDirectoryIsRefused) {
