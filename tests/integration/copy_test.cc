@@ -30,8 +30,8 @@ class CopyTest : public ::testing::Test {
  protected:
   void SetUp() override { ASSERT_TRUE(mount_.ok()) << mount_.error(); }
 
-  void WaitUploaded() {
-    const Finished waited = mount_.WaitUploaded();
+  void WaitUploaded(const std::string& timeout = "90s") {
+    const Finished waited = mount_.WaitUploaded(timeout);
     ASSERT_EQ(waited.exit_code, 0) << waited.err << mount_.Status(".items");
   }
   std::string Cloud(const std::string& name) const {
@@ -185,7 +185,7 @@ TEST_F(CopyTest, AFileOfMoreThanFourGibibytes) {
   ASSERT_EQ(::ftruncate(fd, kSize), 0);
   ASSERT_EQ(::pwrite(fd, "behind", 6, (off_t{4} << 30) + 100), 6);
   ASSERT_EQ(::close(fd), 0);
-  WaitUploaded();
+  WaitUploaded("9m");  // every byte goes over the wire
   struct stat info {};
   ASSERT_EQ(::stat((mount_.cloud() + "/huge").c_str(), &info), 0);
   EXPECT_EQ(info.st_size, kSize);

@@ -20,7 +20,7 @@ namespace fs = std::filesystem;
 using std::chrono::milliseconds;
 using std::chrono::steady_clock;
 
-constexpr auto kLongestRun = std::chrono::minutes(2);
+constexpr auto kLongestRun = std::chrono::minutes(10);
 
 std::vector<char*> Pointers(std::vector<std::string>& texts) {
   std::vector<char*> pointers;
@@ -141,8 +141,8 @@ Finished ProgramMount::Unmount(const std::vector<std::string>& flags) {
   return Outboxfs(words);
 }
 
-Finished ProgramMount::WaitUploaded() const {
-  return Outboxfs({"wait", "--timeout", "90s", path()});
+Finished ProgramMount::WaitUploaded(const std::string& timeout) const {
+  return Outboxfs({"wait", "--timeout", timeout, path()});
 }
 
 std::string ProgramMount::Status(const std::string& query) const {

@@ -26,7 +26,7 @@ struct Finished {
 using Variables = std::map<std::string, std::string>;
 
 // Runs `words` (the first is looked up in PATH) with `variables` added to this process's
-// environment. Ends it after two minutes.
+// environment. Ends it after ten minutes.
 Finished RunProgram(const std::vector<std::string>& words, const Variables& variables = {});
 
 // Looks again until `condition` holds; false when it still does not after `longest`.
@@ -63,8 +63,8 @@ class ProgramMount {
   bool Mount();
   // Exit code of `outboxfs unmount FLAGS mnt`.
   Finished Unmount(const std::vector<std::string>& flags = {});
-  // `outboxfs wait` for everything, bounded.
-  Finished WaitUploaded() const;
+  // `outboxfs wait` for everything.
+  Finished WaitUploaded(const std::string& timeout = "90s") const;
   // "" when there is no such mount; else a member of status --json, by jq's syntax.
   std::string Status(const std::string& query) const;
   // kill -9 of the daemon; the mount stays behind dead.
