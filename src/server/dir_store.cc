@@ -116,7 +116,7 @@ Status DirStore::List(const std::string& folder, size_t batch_size,
   const std::unique_ptr<DIR, CloseDir> dir(::opendir(Local(folder).c_str()));
   if (!dir) return Fail(errno, errno == ENOTDIR ? "not a folder" : "folder not found");
   std::vector<Entry> entries;
-  while (const dirent* item = ::readdir(dir.get())) {
+  while (const dirent* item = ::readdir(dir.get())) {  // NOLINT(concurrency-mt-unsafe): own DIR
     const std::string name = item->d_name;
     if (!CheckName(name) || (folder == "/" && name == kPrivateFolder)) continue;
     Result<Entry> entry = Describe(JoinPath(folder, name));
@@ -157,8 +157,9 @@ Result<std::optional<std::string>> DirStore::Move(const std::string& path,
                                                   MoveConflict conflict) {
   if (Result<Entry> entry = Describe(path); !entry) return Fail(entry.error());
   Result<Entry> target_folder = Describe(folder);
-  if (!target_folder || !target_folder->is_directory)
+  if (!target_folder || !target_folder->is_directory) {
     return Fail(ENOENT, "target folder not found");
+  }
   if (IsWithin(folder, path)) return Fail(EINVAL, "cannot move a folder into itself");
   const std::string wanted = JoinPath(folder, NameOf(path));
   Result<std::string> moved = RenameFree(path, wanted);

@@ -70,7 +70,7 @@ KnobText Text(std::string key, std::string Knobs::*member, std::string help) {
 
 // `names` in the order of the enum's values.
 template <typename Enum>
-KnobText Choice(std::string key, Enum Knobs::*member, std::vector<std::string> names,
+KnobText Choice(std::string key, Enum Knobs::*member, const std::vector<std::string>& names,
                 std::string help) {
   std::string values;
   for (const std::string& name : names) values += (values.empty() ? "" : "|") + name;

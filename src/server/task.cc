@@ -120,11 +120,10 @@ Task::Step Task::PreprocessLocked(const Knobs& knobs) {
     EndLocked(Info::Error, "upload to the root folder is not supported");
   } else if (OutcomeIs(knobs, Outcome::kIgnored)) {
     EndLocked(Info::Ignored, knobs.outcome_text);
-  } else if (knobs.existing == Existing::kSkip && world_.store.Find(order_.path)) {
-    EndLocked(Info::Skipped);
   } else if (order_.size == 0 && knobs.empty_file == EmptyFile::kError) {
     EndLocked(Info::Error, "empty files are not supported");
-  } else if (order_.size == 0 && knobs.empty_file == EmptyFile::kSkipped) {
+  } else if ((order_.size == 0 && knobs.empty_file == EmptyFile::kSkipped) ||
+             (knobs.existing == Existing::kSkip && world_.store.Find(order_.path))) {
     EndLocked(Info::Skipped);
   } else if (knobs.rapid_known && order_.size > 0 && !order_.known_hashes.empty() &&
              !std::exchange(checked_known_, true)) {
