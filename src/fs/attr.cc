@@ -10,6 +10,7 @@ namespace outboxfs::fs {
 namespace {
 
 constexpr int64_t kNsPerSecond = 1'000'000'000;
+constexpr int kMaxRaces = 10;
 
 void Apply(const AttrChange& change, int64_t now_ns, cache::Attr& attr) {
   constexpr mode_t kPermissionBits = 07777;
@@ -83,7 +84,15 @@ Status Filesystem::ChangeAttr(const NodePtr& node, const AttrChange& change) {
     Apply(change, rooms_.clock.WallNs(), memory.attr);
     return rooms_.store.Remember(memory);
   }
-  const auto known = Recollect(*path, node->entry);
+  for (int race = 0;; ++race) {
+    auto status = ChangeClosed(*node, *path, change);
+    // Uploaded and evicted meanwhile: remembered instead.
+    if (status || status.error().code != ENOENT || race == kMaxRaces) return status;
+  }
+}
+
+Status Filesystem::ChangeClosed(Node& node, const std::string& path, const AttrChange& change) {
+  const auto known = Recollect(path, node.entry);
   if (!known) return Fail(known.error());
   cache::Attr attr = known->facts.attr;
   Apply(change, rooms_.clock.WallNs(), attr);
@@ -91,11 +100,11 @@ Status Filesystem::ChangeAttr(const NodePtr& node, const AttrChange& change) {
     return rooms_.store.SetAttr(known->overlay.item.id, attr);
   }
   // The remote cannot keep them: remembered as long as it shows this version.
-  const cache::Overlay overlay = rooms_.store.Lookup(*path);
+  const cache::Overlay overlay = rooms_.store.Lookup(path);
   ++attr_changes_;
-  return rooms_.store.Remember({.path = *path,
-                                .ino = node->ino,
-                                .kind = node->kind,
+  return rooms_.store.Remember({.path = path,
+                                .ino = node.ino,
+                                .kind = node.kind,
                                 .attr = attr,
                                 .identity = known->identity,
                                 .confirmed = overlay.kind != cache::Overlay::Kind::kUploaded});

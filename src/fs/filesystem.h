@@ -211,6 +211,7 @@ class Filesystem {
              (is_item() && overlay.item.state == cache::State::kClean) ||
              (entry.has_value() && overlay.kind != cache::Overlay::Kind::kGone);
     }
+    bool in_flight() const { return is_item() && overlay.item.upload_generation != 0; }
     // The staged bytes will be uploaded: what the server has is only an older version.
     bool is_newer_here() const {
       return is_item() && overlay.item.state != cache::State::kClean &&
@@ -299,6 +300,8 @@ class Filesystem {
   // ---- attr.cc ----
   Status Resize(Call& call, const NodePtr& node, uint64_t size);
   Status ChangeAttr(const NodePtr& node, const AttrChange& change);
+  Status ChangeClosed(Node& node, const std::string& path, const AttrChange& change)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(node.mu);
   Status ChangeOpen(Node& node, const AttrChange& change) ABSL_EXCLUSIVE_LOCKS_REQUIRED(node.mu);
 
   // ---- make.cc ----
@@ -317,6 +320,9 @@ class Filesystem {
   // False: something changed meanwhile, look again.
   Result<bool> RemoveFound(const NodePtr& dir, const std::string& name, const Found& found);
   Status DeleteOnServer(const Found& found);
+  // Its upload was finished while we changed its name here: what is on the server is ours to
+  // change.
+  bool FinishedMeanwhile(const Found& found) const;
   // The entry that a forced listing shows there, if any; an error when it cannot be had.
   Result<std::optional<remote::Entry>> ListedOnServer(const std::string& server_path);
   Status CheckEmpty(const Found& found);

@@ -12,6 +12,7 @@ namespace outboxfs::fs {
 namespace {
 
 constexpr int64_t kNsPerSecond = 1'000'000'000;
+constexpr int kMaxRaces = 100;
 constexpr std::chrono::minutes kLongestFetch{30};  // of somebody else, that an open waits for
 
 int64_t CtimeNs(const struct stat& st) {
@@ -96,16 +97,19 @@ Result<std::optional<Opened>> Filesystem::TryOpen(const NodePtr& node, int flags
 Result<std::optional<cache::Item>> Filesystem::Resolve(Node& node, int flags) {
   const auto path = nodes_.PathOf(node.shared_from_this());
   if (!path) return Fail(ENOENT, "deleted");
-  const auto known = Recollect(*path, node.entry);
-  if (!known) return Fail(known.error());
-  if (known->overlay.kind == cache::Overlay::Kind::kItem) {
-    auto status = Attach(node, known->overlay.item.id);
-    if (!status) return Fail(status.error());
+  for (int race = 0;; ++race) {
+    const auto known = Recollect(*path, node.entry);
+    if (!known) return Fail(known.error());
+    if (known->overlay.kind == cache::Overlay::Kind::kItem) {
+      const auto status = Attach(node, known->overlay.item.id);
+      if (status) return std::optional<cache::Item>();
+      if (status.error().code == ENOENT && race < kMaxRaces) continue;  // uploaded and evicted
+      return Fail(status.error());
+    }
+    if (WantsWriting(flags)) return Stage(node, *known, (flags & O_TRUNC) != 0);
+    node.version = known->identity;
     return std::optional<cache::Item>();
   }
-  if (WantsWriting(flags)) return Stage(node, *known, (flags & O_TRUNC) != 0);
-  node.version = known->identity;
-  return std::optional<cache::Item>();
 }
 
 Result<Opened> Filesystem::OpenNow(const NodePtr& node, int flags, uid_t caller) {

@@ -72,14 +72,16 @@ Status Filesystem::RemoveChild(Call& call, cache::Ino parent, const std::string&
 
 Result<bool> Filesystem::RemoveFound(const NodePtr& dir, const std::string& name,
                                      const Found& found) {
+  bool remote = found.on_server();
   {
     WriterLock names(names_mu_);
     if (!StillTrue(dir, name, found)) return false;
-    const auto removed = rooms_.store.Remove(found.path, found.on_server());
+    const auto removed = rooms_.store.Remove(found.path, remote || found.in_flight());
     if (!removed) return Fail(removed.error());
-    if (!found.on_server()) nodes_.Unlink(dir, name);
+    remote = remote || FinishedMeanwhile(found);
+    if (!remote) nodes_.Unlink(dir, name);
   }
-  if (found.on_server()) {
+  if (remote) {
     const auto deleted = DeleteOnServer(found);
     WriterLock names(names_mu_);
     if (!deleted) {
@@ -90,6 +92,12 @@ Result<bool> Filesystem::RemoveFound(const NodePtr& dir, const std::string& name
   }
   Touch(dir);
   return true;
+}
+
+bool Filesystem::FinishedMeanwhile(const Found& found) const {
+  if (!found.in_flight()) return false;
+  const auto now = rooms_.store.Get(found.overlay.item.id);
+  return !now || now->state == cache::State::kClean;
 }
 
 // An interrupt does not end it: the outcome must become known.

@@ -69,6 +69,7 @@ Status Filesystem::Rename(Call& call, cache::Ino from_dir, const std::string& fr
     if (!*renamed) continue;
     Touch(*source);
     Touch(*target);
+    renaming.remote = renaming.remote || FinishedMeanwhile(renaming.from);
     return renaming.remote ? RenameRemotely(renaming) : Status();
   }
   return Fail(EAGAIN, "the names keep changing");
@@ -124,7 +125,7 @@ Result<bool> Filesystem::RenameLocally(const Renaming& renaming) {
     memory.confirmed = true;
     if (const auto kept = rooms_.store.Remember(memory); !kept) return Fail(kept.error());
   }
-  const bool hide = from.on_server() || renaming.from_uploading;
+  const bool hide = from.on_server() || from.in_flight();
   const auto renamed = rooms_.store.Rename(from.path, renaming.to.path, hide);
   if (!renamed) return Fail(renamed.error());
   nodes_.Move(renaming.from_dir, renaming.from_name, renaming.to_dir, renaming.to_name);
