@@ -158,6 +158,11 @@ void Agenda::ReleaseAll(ItemId id) {
   }
 }
 
+ItemId Agenda::HolderOf(const std::string& path) const {
+  const auto it = claims_.find(path);
+  return it == claims_.end() ? 0 : it->second;
+}
+
 std::optional<SteadyTime> Agenda::NextDue() const {
   if (timers_.empty()) return std::nullopt;
   return timers_.begin()->first;

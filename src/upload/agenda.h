@@ -51,6 +51,8 @@ class Agenda {
   // One operation per remote path. False when another item has it. An item may hold several.
   bool Claim(const std::string& path, cache::ItemId id);
   void ReleaseAll(cache::ItemId id);
+  // 0: nobody.
+  cache::ItemId HolderOf(const std::string& path) const;
 
   // When the next task comes due that waits for its time.
   std::optional<SteadyTime> NextDue() const;

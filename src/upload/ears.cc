@@ -20,9 +20,12 @@ void Scheduler::OnChannelUp() {
     channel_up_ = true;
     channel_error_.clear();
     const SteadyTime now = rooms_.clock.Now();
-    for (const auto& [key, run] : runs_) {
+    for (const RunKey key : active_) {
+      Run* run = FindRun(key);
       if (run->session.state() != Session::State::kServing) continue;
       run->last_heard = now;
+      // Only what moves from now on is a sign of life.
+      run->last_bytes = reads_.ProgressOf(key).served + hasher_.BytesHashed(key);
       run->patience = std::min<std::chrono::nanoseconds>(kAfterReconnect, options_.silence);
     }
     TouchAllWaiting([this](const Agenda::Task& task) ABSL_NO_THREAD_SAFETY_ANALYSIS {

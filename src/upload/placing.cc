@@ -99,23 +99,29 @@ Result<bool> DirIsThere(const Rooms& rooms, const cache::Item& item, const std::
 }
 
 Status TakeStep(const Rooms& rooms, const PlacingJob& job, const cache::Item& item,
-                const std::string& target, const std::stop_token& stop) {
+                const PlacingStep& step, const std::stop_token& stop) {
   const std::string& from = item.upload_path;
-  const Result<bool> there = DirIsThere(rooms, item, target, stop);
-  if (!there) return Fail(there.error());
-  if (*there) return rooms.store.SetUploadPath(job.item, job.generation, target);
-  const PlacingStep step = NextStep(from, target, NameOf(rooms.TempPath(item.id, target)));
-  if (step.to == target) {
-    if (Status removed = RemoveOld(rooms, job, item, target, stop); !removed) return removed;
-  }
   const Status sent = Send(rooms, from, step, stop);
   rooms.dirs.Invalidate(ParentOf(from));
   rooms.dirs.Invalidate(ParentOf(step.to));
   const auto ours = FindOurs(rooms, item, step.to, rooms.clock.Now(), stop);
-  if (!ours && !sent) return Fail(Error(sent.error()).Prepend("place " + target));
+  if (!ours && !sent) return Fail(Error(sent.error()).Prepend("place " + step.to));
   if (!ours) return Fail(ours.error());
   Log::Debug("placed {} at {}", from, step.to);
   return rooms.store.SetUploadPath(job.item, job.generation, step.to);
+}
+
+Status TakeNextStep(const Rooms& rooms, const PlacingJob& job, const cache::Item& item,
+                    const std::string& target, const std::stop_token& stop) {
+  const Result<bool> there = DirIsThere(rooms, item, target, stop);
+  if (!there) return Fail(there.error());
+  if (*there) return rooms.store.SetUploadPath(job.item, job.generation, target);
+  const std::string temp = NameOf(rooms.TempPath(item.id, target));
+  const PlacingStep step = NextStep(item.upload_path, target, temp);
+  if (step.to == target) {
+    if (Status removed = RemoveOld(rooms, job, item, target, stop); !removed) return removed;
+  }
+  return TakeStep(rooms, job, item, step, stop);
 }
 
 }  // namespace
@@ -137,7 +143,7 @@ Status Place(const Rooms& rooms, const PlacingJob& job, const std::stop_token& s
     const std::string target = rooms.ServerPath(item->path);
     if (item->upload_path != target) {
       not_before = rooms.clock.Now();  // the step's own listing serves below
-      if (Status taken = TakeStep(rooms, job, *item, target, stop); !taken) return taken;
+      if (Status taken = TakeNextStep(rooms, job, *item, target, stop); !taken) return taken;
       continue;
     }
     const auto ours = FindOurs(rooms, *item, target, not_before, stop);
@@ -146,6 +152,15 @@ Status Place(const Rooms& rooms, const PlacingJob& job, const std::stop_token& s
     if (done || done.error().code != EAGAIN) return done;
   }
   return Fail(EAGAIN, "renamed again and again while it was being placed");
+}
+
+Status StepAside(const Rooms& rooms, const PlacingJob& job, const std::stop_token& stop) {
+  if (Status marked = rooms.store.MarkPlacing(job.item, job.generation); !marked) return marked;
+  const std::optional<cache::Item> item = rooms.store.Get(job.item);
+  if (!item || item->generation != job.generation) return Fail(ESTALE, "changed meanwhile");
+  const std::string temp = rooms.TempPath(item->id, item->upload_path);
+  if (item->upload_path == temp) return {};
+  return TakeStep(rooms, job, *item, {PlacingStep::Kind::kRename, temp}, stop);
 }
 
 }  // namespace outboxfs::upload

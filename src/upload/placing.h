@@ -29,4 +29,7 @@ struct PlacingJob {
 // Until the item's bytes stand at its path and the cache knows. ESTALE: the generation is over.
 Status Place(const Rooms& rooms, const PlacingJob& job, const std::stop_token& stop);
 
+// Out of the way, to the temporary name: two files that want each other's name (HARD-CASES 15).
+Status StepAside(const Rooms& rooms, const PlacingJob& job, const std::stop_token& stop);
+
 }  // namespace outboxfs::upload

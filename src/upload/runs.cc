@@ -44,6 +44,18 @@ void Scheduler::Do(Run& run, const Actions& actions) {
                    ABSL_NO_THREAD_SAFETY_ANALYSIS { Perform(run, what); },
                action);
   }
+  NoteActive(run);
+}
+
+void Scheduler::NoteActive(const Run& run) {
+  const Session::State state = run.session.state();
+  const bool waits = state == Session::State::kVerifying || state == Session::State::kPlacing ||
+                     state == Session::State::kEnded;
+  if (waits) {
+    active_.erase(run.key);
+  } else {
+    active_.insert(run.key);
+  }
 }
 
 void Scheduler::Work(RunKey key, std::function<Event(const std::stop_token&)> job) {
@@ -176,8 +188,9 @@ void Scheduler::Heard(Run& run) {
 
 void Scheduler::CheckSilence(SteadyTime now) {
   std::vector<RunKey> silent;
-  for (const auto& [key, run] : runs_) {
-    if (run->ending || run->session.state() != Session::State::kServing) continue;
+  for (const RunKey key : active_) {
+    Run* run = FindRun(key);
+    if (run->session.state() != Session::State::kServing) continue;
     if (now < run->last_heard + run->patience) continue;
     const uint64_t bytes = reads_.ProgressOf(key).served + hasher_.BytesHashed(key);
     if (std::exchange(run->last_bytes, bytes) != bytes) {
@@ -321,12 +334,18 @@ void Scheduler::Perform(Run& run, const action::Compute& compute) {
 
 void Scheduler::Perform(Run& run, const action::Place& /*place*/) {
   const std::optional<Item> now = rooms_.store.Get(run.item.id);
-  if (now && !agenda_.Claim(rooms_.ServerPath(now->path), run.item.id)) {
-    run.wants_place = true;
+  const PlacingJob job{run.item.id, run.item.generation, run.first_target};
+  const std::string target = now ? rooms_.ServerPath(now->path) : "";
+  if (now && !agenda_.Claim(target, run.item.id)) {
+    const auto holder = entries_.find(agenda_.HolderOf(target));
+    if (holder != entries_.end() && want_place_.contains(holder->second.run)) {
+      StepOutOfTheWay(run, job);
+    } else {
+      want_place_.insert(run.key);
+    }
     return;
   }
-  run.wants_place = false;
-  const PlacingJob job{run.item.id, run.item.generation, run.first_target};
+  want_place_.erase(run.key);
   Work(run.key, [this, job](const std::stop_token& stop) -> Event {
     const Status placed = Place(rooms_, job, stop);
     if (!placed) return FailedEvent(placed.error());
@@ -334,12 +353,33 @@ void Scheduler::Perform(Run& run, const action::Place& /*place*/) {
   });
 }
 
+// Who has our target waits itself, perhaps for our own path: give that up.
+void Scheduler::StepOutOfTheWay(Run& run, const PlacingJob& job) {
+  want_place_.erase(run.key);
+  workers_.Post([this, key = run.key, job](const std::stop_token& stop) {
+    const Status aside = StepAside(rooms_, job, stop);
+    Post([this, key, job, aside]() ABSL_NO_THREAD_SAFETY_ANALYSIS {
+      Run* at = FindRun(key);
+      if (at == nullptr || at->ending) return;
+      if (!aside) {
+        Tell(key, FailedEvent(aside.error()));
+        return;
+      }
+      agenda_.ReleaseAll(job.item);
+      const std::optional<Item> now = rooms_.store.Get(job.item);
+      if (now) agenda_.Claim(now->upload_path, job.item);
+      want_place_.insert(key);
+      RetryPlacing();
+    });
+  });
+}
+
 void Scheduler::RetryPlacing() {
-  std::vector<Run*> waiting;
-  for (const auto& [key, run] : runs_) {
-    if (run->wants_place) waiting.push_back(run.get());
+  const std::set<RunKey> waiting = want_place_;
+  for (const RunKey key : waiting) {
+    Run* run = FindRun(key);
+    if (run->session.state() == Session::State::kPlacing) Perform(*run, action::Place{});
   }
-  for (Run* run : waiting) Perform(*run, action::Place{});
 }
 
 // ---- The end ----------------------------------------------------------------------------------
@@ -453,6 +493,8 @@ void Scheduler::Finalise(RunKey key) {
   if (it == runs_.end()) return;
   const cache::ItemId id = it->second->item.id;
   runs_.erase(it);
+  active_.erase(key);
+  want_place_.erase(key);
   entries_[id].run = 0;
   agenda_.ReleaseAll(id);
   Touch(id);

@@ -92,9 +92,10 @@ SteadyTime Scheduler::NextWake() const {
   if (const auto due = board_.NextDue()) wake = std::min(wake, *due);
   if (!pen_.empty()) wake = std::min(wake, now + kPenPatience);
   if (paused_until_ > now) wake = std::min(wake, paused_until_);
-  for (const auto& [key, run] : runs_) {
-    if (run->session.state() == Session::State::kServing) {
-      wake = std::min(wake, run->last_heard + run->patience);
+  for (const RunKey key : active_) {
+    const Run& run = *runs_.at(key);
+    if (run.session.state() == Session::State::kServing) {
+      wake = std::min(wake, run.last_heard + run.patience);
     }
   }
   return wake;
@@ -202,15 +203,15 @@ Agenda::Places Scheduler::FreePlaces() const {
   int large = 0;
   int files = 0;
   int cleaning = 0;
-  for (const auto& [key, run] : runs_) {
-    if (run->ending) continue;
-    if (run->takes_dir_place) {
+  for (const RunKey key : active_) {
+    const Run& run = *runs_.at(key);
+    if (run.takes_dir_place) {
       ++dirs;
-    } else if (run->session.state() == Session::State::kCleaning) {
+    } else if (run.session.state() == Session::State::kCleaning) {
       ++cleaning;
-    } else if (run->session.TakesPlace()) {
+    } else if (run.session.TakesPlace()) {
       ++files;
-      if (run->item.size > kSmallFile) ++large;
+      if (run.item.size > kSmallFile) ++large;
     }
   }
   // After a provider-wide pause one careful try, until something succeeds.
@@ -240,6 +241,7 @@ void Scheduler::StartRun(ItemId id) {
     Do(run, run.session.BeginClean());
   } else if (item->kind == ItemKind::kDir) {
     run.takes_dir_place = true;
+    active_.insert(key);
     MakeDirectory(run);
   } else if (IsUnderWay(item->state)) {
     Do(run, run.session.Begin());

@@ -26,6 +26,7 @@
 #include "upload/hasher.h"
 #include "upload/holding_pen.h"
 #include "upload/looking.h"
+#include "upload/placing.h"
 #include "upload/policy.h"
 #include "upload/read_server.h"
 #include "upload/rooms.h"
@@ -67,7 +68,6 @@ class Scheduler final : private ChannelSink, private ServeSink {
     bool takes_dir_place = false;  // makes a directory: no session
     bool changed = false;          // such a directory was renamed or deleted meanwhile
     bool ending = false;
-    bool wants_place = false;  // its target path is claimed by another operation
     // Serving: when something was heard last, and how long silence is borne.
     SteadyTime last_heard;
     std::chrono::nanoseconds patience{0};
@@ -144,9 +144,11 @@ class Scheduler final : private ChannelSink, private ServeSink {
   void PostVerification(const VerifyBoard::Batch& batch, bool from_board)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   void OnVerified(const std::vector<VerifyOutcome>& outcomes) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  void NoteActive(const Run& run) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   void DropReader(Run& run);
   std::set<remote::HashType> MissingHashes(const Run& run) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   void Heard(Run& run) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  void StepOutOfTheWay(Run& run, const PlacingJob& job) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   void RetryPlacing() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   // Posts a blocking job whose outcome comes back as an event.
   void Work(RunKey key, std::function<Event(const std::stop_token&)> job);
@@ -173,6 +175,10 @@ class Scheduler final : private ChannelSink, private ServeSink {
   CondVar turned_;  // after every turn
   std::unordered_map<cache::ItemId, Entry> entries_ ABSL_GUARDED_BY(mu_);
   std::unordered_map<RunKey, std::unique_ptr<Run>> runs_ ABSL_GUARDED_BY(mu_);
+  // Those that look, start, serve, clean or make a directory: few, while thousands may wait for a
+  // listing.
+  std::set<RunKey> active_ ABSL_GUARDED_BY(mu_);
+  std::set<RunKey> want_place_ ABSL_GUARDED_BY(mu_);  // whose target path another operation has
   std::unordered_map<std::string, RunKey> by_upload_id_ ABSL_GUARDED_BY(mu_);
   RunKey next_key_ ABSL_GUARDED_BY(mu_) = 1;
   Agenda agenda_ ABSL_GUARDED_BY(mu_);

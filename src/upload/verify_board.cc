@@ -20,7 +20,9 @@ std::optional<SteadyTime> VerifyBoard::Directory::Due() const {
 }
 
 void VerifyBoard::Add(const std::string& dir, RunKey key, SteadyTime not_before) {
-  directories_[dir].waiting[key] = not_before;
+  Directory& state = directories_[dir];
+  state.waiting[key] = not_before;
+  state.earliest = std::min(state.earliest, not_before);
 }
 
 std::vector<VerifyBoard::Batch> VerifyBoard::TakeDue(SteadyTime now) {
@@ -34,6 +36,10 @@ std::vector<VerifyBoard::Batch> VerifyBoard::TakeDue(SteadyTime now) {
         if (not_before <= now) batch.keys.push_back(key);
       }
       for (const RunKey key : batch.keys) dir.waiting.erase(key);
+      dir.earliest = SteadyTime::max();
+      for (const auto& [key, not_before] : dir.waiting) {
+        dir.earliest = std::min(dir.earliest, not_before);
+      }
       const bool steady = now - dir.begun <= 2 * interval_;
       dir.gap = steady ? std::min(dir.gap * 2, interval_) : interval_ / kFirstGapPart;
       dir.begun = now;

@@ -33,6 +33,7 @@ class VerifyBoard {
  private:
   struct Directory {
     std::map<RunKey, SteadyTime> waiting;
+    SteadyTime earliest = SteadyTime::max();  // of them
     bool out = false;
     SteadyTime begun;                       // of the last listing
     std::chrono::nanoseconds gap{0};        // until the next one

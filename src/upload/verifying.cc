@@ -27,8 +27,22 @@ void TellCache(const Rooms& rooms, const std::string& dir, const remote::Listing
   rooms.store.Reconcile(mount_dir, listing.begun, names);
 }
 
-VerifyOutcome VerifyOne(const Rooms& rooms, const VerifyTask& task,
-                        const remote::Listing& listing) {
+// A directory above it was renamed with it inside: then it stands at the item's path already.
+Result<Judgement> JudgeAtNewPlace(const Rooms& rooms, const VerifyTask& task,
+                                  const cache::Item& item, const std::stop_token& stop) {
+  const std::string target = rooms.ServerPath(item.path);
+  const auto listing = rooms.List(ParentOf(target), rooms.clock.Now(), stop);
+  if (!listing) return Fail(listing.error());
+  const Evidence evidence = EvidenceOf(rooms, item, target, task.hash_given);
+  Judgement judgement = Judge(**listing, NameOf(target), evidence);
+  if (judgement.finding != Finding::kProven) return judgement;
+  const Status moved = rooms.store.SetUploadPath(task.item, task.generation, target);
+  if (!moved) return Fail(moved.error());
+  return judgement;
+}
+
+VerifyOutcome VerifyOne(const Rooms& rooms, const VerifyTask& task, const remote::Listing& listing,
+                        const std::stop_token& stop) {
   const std::optional<cache::Item> item = rooms.store.Get(task.item);
   if (!item || item->generation != task.generation) {
     return FromError(task.key, Error{ESTALE, Retry::kBackoff, "changed"});
@@ -37,8 +51,19 @@ VerifyOutcome VerifyOne(const Rooms& rooms, const VerifyTask& task,
   outcome.key = task.key;
   outcome.judgement =
       Judge(listing, NameOf(task.path), EvidenceOf(rooms, *item, task.path, task.hash_given));
+  const std::string target = rooms.ServerPath(item->path);
+  std::string at = task.path;
+  if (outcome.judgement.finding == Finding::kAbsent && target != at &&
+      NameOf(target) == NameOf(at)) {
+    const auto judged = JudgeAtNewPlace(rooms, task, *item, stop);
+    if (!judged && judged.error().code != ENOENT) return FromError(task.key, judged.error());
+    if (judged && judged->finding != Finding::kAbsent) {
+      outcome.judgement = *judged;
+      at = target;
+    }
+  }
   if (outcome.judgement.finding != Finding::kProven) return outcome;
-  if (rooms.ServerPath(item->path) != task.path) return outcome;  // placing follows
+  if (target != at) return outcome;  // placing follows
   const Status done =
       rooms.store.MarkDone(task.item, task.generation, item->path, outcome.judgement.identity);
   if (done || done.error().code == EAGAIN) {
@@ -66,10 +91,14 @@ std::vector<VerifyOutcome> VerifyDirectory(const Rooms& rooms, const std::string
   if (rest.empty()) return outcomes;
   SteadyTime not_before;
   for (const VerifyTask* task : rest) not_before = std::max(not_before, task->not_before);
-  const Result<remote::ListingPtr> listing = rooms.List(dir, not_before, stop);
-  if (listing) TellCache(rooms, dir, **listing);
+  Result<remote::ListingPtr> listing = rooms.List(dir, not_before, stop);
+  if (!listing && listing.error().code == ENOENT) {  // nothing of ours stands there
+    listing = std::make_shared<const remote::Listing>();
+  } else if (listing) {
+    TellCache(rooms, dir, **listing);
+  }
   for (const VerifyTask* task : rest) {
-    outcomes.push_back(listing ? VerifyOne(rooms, *task, **listing)
+    outcomes.push_back(listing ? VerifyOne(rooms, *task, **listing, stop)
                                : FromError(task->key, listing.error()));
   }
   return outcomes;

@@ -278,6 +278,7 @@ TEST_F(RoomTest, AnAnswerThatNobodyWaitsForIsHarmless) {
   const auto id = Started("/f", "content");
   api_.FailNext("AnswerRead", {ESTALE, Retry::kBackoff, "No pending read waiter"});
   api_.Send({"u1", ReadRequest{0, 3, false}});
+  ASSERT_TRUE(api_.AwaitCount("AnswerRead", 1));
   Serve("u1", "/f", "content");
   EXPECT_TRUE(room().AwaitGone(id));
 }

@@ -419,6 +419,34 @@ TEST_F(UploadWithServer, ARenameToAnotherDirectoryAndNameInFlight) {
   EXPECT_EQ(Names("/d"), Strings{"g.bin"});
 }
 
+TEST_F(UploadWithServer, AFinishedFileWhoseDirectoryIsRenamedIsFoundThere) {
+  ASSERT_TRUE(room().AwaitGone(room().MakeDir("/d")));
+  Set([](Knobs& knobs) { knobs.listing_lag = server::Millis(600); });
+  const auto id = room().Write("/d/f", "content");
+  ASSERT_TRUE(AwaitPhase(id, upload::Phase::kVerifying));
+  ASSERT_TRUE(remote_->names().Rename("/d", "e", {}));
+  ASSERT_TRUE(room().store().Rename("/d", "/e", true));
+  ASSERT_TRUE(room().AwaitGone(id));
+  EXPECT_TRUE(HasContent("/e/f", "content"));
+  EXPECT_EQ(Calls("StartRemoteUpload"), 1U);
+}
+
+TEST_F(UploadWithServer, TwoFilesInFlightMaySwapTheirNames) {
+  Set([](Knobs& knobs) { knobs.hold = server::Phase::kFinishing; });
+  const auto a = room().Write("/a", "was a");
+  const auto b = room().Write("/b", "was b");
+  ASSERT_TRUE(AwaitTrue([&] { return server_->counters().bytes_received == 10; }));
+  ASSERT_TRUE(room().store().Rename("/a", "/t", false));
+  ASSERT_TRUE(room().store().Rename("/b", "/a", false));
+  ASSERT_TRUE(room().store().Rename("/t", "/b", false));
+  Set([](Knobs& knobs) { knobs.hold = server::Phase::kNone; });
+  ASSERT_TRUE(room().AwaitGone(a));
+  ASSERT_TRUE(room().AwaitGone(b));
+  EXPECT_TRUE(HasContent("/a", "was b"));
+  EXPECT_TRUE(HasContent("/b", "was a"));
+  EXPECT_EQ(Names(), (Strings{"a", "b"}));
+}
+
 TEST_F(UploadWithServer, AFailedRenameCallThatWorkedIsSeen) {
   Set([](Knobs& knobs) { knobs.hold = server::Phase::kFinishing; });
   const auto id = room().Write("/f", "content");
