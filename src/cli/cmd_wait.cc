@@ -41,6 +41,9 @@ Result<status::Summary> AskAll(std::vector<ControlClient>& daemons,
 // The line that follows the uploads on a terminal; nothing is written elsewhere.
 class ProgressLine {
  public:
+  ProgressLine() = default;
+  ProgressLine(const ProgressLine&) = delete;
+  ProgressLine& operator=(const ProgressLine&) = delete;
   ~ProgressLine() {
     if (shown_) fmt::print(stderr, "\r\033[K");
   }

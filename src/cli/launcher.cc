@@ -26,6 +26,7 @@ constexpr const char* kReady = "ready";
 
 std::vector<char*> Pointers(std::vector<std::string>& texts) {
   std::vector<char*> pointers;
+  pointers.reserve(texts.size() + 1);
   for (std::string& text : texts) pointers.push_back(text.data());
   pointers.push_back(nullptr);
   return pointers;
@@ -110,7 +111,7 @@ int LaunchInBackground(const std::vector<std::string>& arguments, const Environm
   std::vector<std::string> argv = {"outboxfs"};
   argv.insert(argv.end(), arguments.begin(), arguments.end());
   std::vector<std::string> envp = {fmt::format("{}={}", kReadyVariable, kReadyFd)};
-  for (const auto& [name, value] : environment) envp.push_back(name + "=" + value);
+  for (const auto& [name, value] : environment) envp.push_back(fmt::format("{}={}", name, value));
 
   const std::string log_dir = std::filesystem::path(log_file).parent_path().string();
   const bool writable =
