@@ -192,9 +192,18 @@ std::vector<Info> UploadService::Running() const {
 }
 
 std::vector<Info> UploadService::ListAll() const {
-  std::vector<Info> list = Running();
-  MutexLock lock(mu_);
-  list.insert(list.end(), ended_.begin(), ended_.end());
+  std::vector<Info> list;
+  std::vector<std::shared_ptr<Task>> tasks;
+  {
+    // Both at once: an upload that ends now is in exactly one of them.
+    MutexLock lock(mu_);
+    list.assign(ended_.begin(), ended_.end());
+    for (const auto& [id, task] : tasks_) tasks.push_back(task);
+  }
+  for (const auto& task : tasks) list.push_back(task->Info());
+  // In the order of their starts.
+  std::sort(list.begin(), list.end(),
+            [](const Info& a, const Info& b) { return a.key() < b.key(); });
   return list;
 }
 
