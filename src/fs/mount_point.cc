@@ -104,12 +104,16 @@ std::optional<MountEntry> FindMount(const std::string& mountpoint) {
 bool AbortConnection(unsigned device_minor) {
   const std::string directory = "/sys/fs/fuse/connections";
   const std::string file = directory + "/" + std::to_string(device_minor) + "/abort";
-  if (access(file.c_str(), F_OK) != 0) {  // systemd mounts it; containers have no systemd
-    mount("none", directory.c_str(), "fusectl", MS_NOSUID | MS_NODEV | MS_NOEXEC, nullptr);
-  }
+  // systemd mounts it; containers have no systemd.
+  const bool ours =
+      access(file.c_str(), F_OK) != 0 &&
+      mount("none", directory.c_str(), "fusectl", MS_NOSUID | MS_NODEV | MS_NOEXEC, nullptr) == 0;
   std::ofstream abort(file);
   abort << "1" << std::flush;
-  return abort.good();
+  const bool aborted = abort.good();
+  abort.close();
+  if (ours) umount2(directory.c_str(), MNT_DETACH);
+  return aborted;
 }
 
 Status DropDeadMount(const std::string& path) {
