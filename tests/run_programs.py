@@ -50,8 +50,7 @@ def sanitizer_environment(kind, report):
         }
     if kind == "tsan":
         return {
-            "TSAN_OPTIONS": "ignore_noninstrumented_modules=1:second_deadlock_stack=1:"
-            f"suppressions={tests}/tsan.supp:{log}"
+            "TSAN_OPTIONS": f"second_deadlock_stack=1:suppressions={tests}/tsan.supp:{log}",
         }
     return {}
 
@@ -183,9 +182,9 @@ def run_program(test, options, logs):
     outcome.seconds = time.monotonic() - started
     count_cases(outcome, result_file, log_file, exit_text)
     outcome.failures += left_mounts(mounts, list_file) + leftovers(mark)
-    for path in sorted(logs.glob(f"{safe}.sanitizer.*")):
-        if path.stat().st_size:
-            outcome.failures.append(f"(sanitizer) {path}")
+    reports = [path for path in logs.glob(f"{safe}.sanitizer.*") if path.stat().st_size]
+    if reports:
+        outcome.failures.append(f"(sanitizer) {len(reports)} processes reported: {logs}/{safe}.sanitizer.*")
     return outcome
 
 
