@@ -235,7 +235,8 @@ class StoreImpl final : public Store, private SealHost, private KeeperHost {
   std::unique_ptr<Journal> journal_ ABSL_PT_GUARDED_BY(mu_);  // the pointer: constant after Start
   std::unordered_map<ItemId, std::unique_ptr<Record>> items_ ABSL_GUARDED_BY(mu_);
   Names names_ ABSL_GUARDED_BY(mu_);
-  std::set<ItemId> writing_ ABSL_GUARDED_BY(mu_);  // items with a write pin
+  std::set<ItemId> writing_ ABSL_GUARDED_BY(mu_);      // items with a write pin
+  std::set<ItemId> evict_later_ ABSL_GUARDED_BY(mu_);  // still open for writing elsewhere
   StoreTotals totals_ ABSL_GUARDED_BY(mu_);
   ItemId next_id_ ABSL_GUARDED_BY(mu_) = 1;
   ItemId id_high_ ABSL_GUARDED_BY(mu_) = 1;  // ids below are reserved in the journal

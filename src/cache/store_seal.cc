@@ -202,12 +202,18 @@ void StoreImpl::TryEvict(ItemId id) {
     if (record == nullptr || !EvictableLocked(*record)) return;
     seal = record->row.seal;
   }
-  const bool unchanged = BytesAreAsSealed(layout_.StagedFile(id), seal);
+  const auto bytes = InspectBytes(layout_.StagedFile(id));
+  const bool unchanged = bytes && bytes->mark == seal;
   uint64_t disk_bytes = 0;
   {
     MutexLock lock(mu_);
     Record* record = Find(id);
     if (record == nullptr || !EvictableLocked(*record) || record->row.seal != seal) return;
+    if (unchanged && bytes->foreign_writer) {
+      // Mostly the kernel, which lets go of a passthrough file a moment after the release.
+      evict_later_.insert(id);
+      return;
+    }
     if (!unchanged) {
       Row next = record->row;
       next.state = State::kSealing;
@@ -241,14 +247,17 @@ void StoreImpl::BytesRemoved(const std::vector<ItemId>& ids) {
 
 void StoreImpl::Tick() {
   std::vector<std::shared_ptr<StagedFile>> growing;
+  std::set<ItemId> evict;
   uint64_t log = 0;
   {
     MutexLock lock(mu_);
+    evict.swap(evict_later_);
     for (const ItemId id : writing_) {
       if (const Record* record = Find(id); record->file) growing.push_back(record->file);
     }
     log = journal_->wal_bytes();
   }
+  for (const ItemId id : evict) TryEvict(id);
   // What is on its way to the disk early makes the fdatasync at the close short.
   for (const auto& file : growing) ::sync_file_range(file->read_fd(), 0, 0, SYNC_FILE_RANGE_WRITE);
   if (log < kCheckpointBytes || log == checkpointed_bytes_) return;

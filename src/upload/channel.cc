@@ -25,7 +25,7 @@ Channel::Channel(remote::UploadApi& api, ChannelSink& sink, ChannelOptions optio
     : api_(api), sink_(sink), options_(std::move(options)) {}
 
 void Channel::Start() {
-  thread_ = StartThread("obx-channel", [this](std::stop_token stop) { Run(stop); });
+  thread_ = StartThread("obx-channel", [this](const std::stop_token& stop) { Run(stop); });
 }
 
 Channel::~Channel() {

@@ -15,7 +15,7 @@ constexpr auto kAfterReconnect = std::chrono::seconds(3);
 }  // namespace
 
 void Scheduler::OnChannelUp() {
-  Post([this]() ABSL_NO_THREAD_SAFETY_ANALYSIS {
+  Post([this]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) {
     Log::Info("upload channel open");
     channel_up_ = true;
     channel_error_.clear();
@@ -28,7 +28,7 @@ void Scheduler::OnChannelUp() {
       run->last_bytes = reads_.ProgressOf(key).served + hasher_.BytesHashed(key);
       run->patience = std::min<std::chrono::nanoseconds>(kAfterReconnect, options_.silence);
     }
-    TouchAllWaiting([this](const Agenda::Task& task) ABSL_NO_THREAD_SAFETY_ANALYSIS {
+    TouchAllWaiting([this](const Agenda::Task& task) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) {
       if (task.phase != Phase::kBackoff) return false;
       const std::optional<cache::Item> item = rooms_.store.Get(task.id);
       const bool was_away = item && IsConnectionError(item->error_code);
@@ -39,7 +39,7 @@ void Scheduler::OnChannelUp() {
 }
 
 void Scheduler::OnChannelDown(const Error& error) {
-  Post([this, error]() ABSL_NO_THREAD_SAFETY_ANALYSIS {
+  Post([this, error]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) {
     if (channel_up_ || channel_error_ != error.text) {
       Log::Notice("upload channel closed: {}", error.text);
     }
@@ -51,7 +51,7 @@ void Scheduler::OnChannelDown(const Error& error) {
 bool Scheduler::OnChannelEvent(remote::ChannelEvent event) {
   if (channel_events_.load() >= kMaxChannelEvents) return false;
   ++channel_events_;
-  Post([this, event = std::move(event)]() mutable ABSL_NO_THREAD_SAFETY_ANALYSIS {
+  Post([this, event = std::move(event)]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) mutable {
     --channel_events_;
     Deliver(std::move(event));
   });
@@ -76,11 +76,11 @@ void Scheduler::Deliver(remote::ChannelEvent event) {
 }
 
 void Scheduler::OnHashGiven(RunKey key) {
-  Post([this, key]() ABSL_NO_THREAD_SAFETY_ANALYSIS { Tell(key, event::HashGiven{}); });
+  Post([this, key]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) { Tell(key, event::HashGiven{}); });
 }
 
 void Scheduler::OnComputed(RunKey key) {
-  Post([this, key]() ABSL_NO_THREAD_SAFETY_ANALYSIS {
+  Post([this, key]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) {
     hasher_.Close(key, false);
     if (Run* run = FindRun(key)) run->judge_again = run->verify_tries > 0;
     Tell(key, event::Computed{});
@@ -89,11 +89,11 @@ void Scheduler::OnComputed(RunKey key) {
 
 void Scheduler::OnTrouble(RunKey key, Trouble trouble) {
   Post([this, key, trouble = std::move(trouble)]()
-           ABSL_NO_THREAD_SAFETY_ANALYSIS { Tell(key, event::Troubled{trouble}); });
+           ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) { Tell(key, event::Troubled{trouble}); });
 }
 
 void Scheduler::OnIdle(RunKey key) {
-  Post([this, key]() ABSL_NO_THREAD_SAFETY_ANALYSIS {
+  Post([this, key]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) {
     Run* run = FindRun(key);
     if (run == nullptr || --run->busy > 0 || !std::exchange(run->wants_verify, false)) return;
     if (run->session.state() == Session::State::kVerifying) Perform(*run, action::Verify{});

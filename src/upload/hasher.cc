@@ -96,7 +96,8 @@ Hasher::Hasher(remote::UploadApi& api, cache::Store& store, const Clock& clock,
       sink_(sink),
       desks_(std::make_unique<Desks>()) {
   for (size_t i = 0; i < options_.threads; ++i) {
-    threads_.push_back(StartThread("obx-hasher", [this](std::stop_token stop) { Run(stop); }));
+    threads_.push_back(
+        StartThread("obx-hasher", [this](const std::stop_token& stop) { Run(stop); }));
   }
 }
 
@@ -142,19 +143,19 @@ bool Hasher::CloseGently(RunKey key) {
   return true;
 }
 
-Hasher::Admission Hasher::Ask(RunKey key, const HashRequest& asked) {
-  const HashRequest request = Normalised(asked);
-  if (!IsKnownHash(request.type)) return Admission::kUnknownType;
+Hasher::Admission Hasher::Ask(RunKey key, const HashRequest& request) {
+  const HashRequest wanted = Normalised(request);
+  if (!IsKnownHash(wanted.type)) return Admission::kUnknownType;
   {
     MutexLock lock(desks_->mu);
     const auto it = desks_->by_key.find(key);
     if (it == desks_->by_key.end() || it->second->ended) return Admission::kClosed;
     Desk& desk = *it->second;
-    if (request.block_size > 0 &&
-        desk.source.reader->size() / request.block_size > options_.max_blocks) {
+    if (wanted.block_size > 0 &&
+        desk.source.reader->size() / wanted.block_size > options_.max_blocks) {
       return Admission::kTooManyBlocks;
     }
-    desk.asked.insert(request);
+    desk.asked.insert(wanted);
   }
   desks_->changed.NotifyOne();
   return Admission::kQueued;

@@ -16,7 +16,6 @@ namespace outboxfs::upload {
 namespace {
 
 using cache::Item;
-using cache::State;
 using remote::ListingPtr;
 
 // A listing of the directory this young serves the first look: our own changes since are in it.

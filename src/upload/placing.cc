@@ -148,7 +148,7 @@ Status Place(const Rooms& rooms, const PlacingJob& job, const std::stop_token& s
     }
     const auto ours = FindOurs(rooms, *item, target, not_before, stop);
     if (!ours) return Fail(ours.error());
-    const Status done = rooms.store.MarkDone(job.item, job.generation, item->path, *ours);
+    Status done = rooms.store.MarkDone(job.item, job.generation, item->path, *ours);
     if (done || done.error().code != EAGAIN) return done;
   }
   return Fail(EAGAIN, "renamed again and again while it was being placed");

@@ -83,8 +83,8 @@ Due DueTime(const cache::Item& item, int64_t wall_ns, const UploadOptions& optio
   if (!haste.no_backoff && item.not_before_ns > wall_ns) {
     wait(std::min(nanoseconds(item.not_before_ns - wall_ns), options.backoff_max), Phase::kBackoff);
   }
-  if (item.kind == cache::ItemKind::kDir)
-    return due;  // nothing follows a mkdir that may be waited for
+  // After a mkdir nothing follows that would be worth waiting for.
+  if (item.kind == cache::ItemKind::kDir) return due;
   if (!haste.no_quiet_time) {
     wait(Rest(std::max(item.sealed_ns, item.changed_ns), options.write_back, wall_ns),
          Phase::kSettling);

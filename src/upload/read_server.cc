@@ -129,7 +129,7 @@ ReadServer::ReadServer(remote::UploadApi& api, cache::Store& store, const Clock&
       bucket_(options.bwlimit),
       lanes_(std::make_unique<Lanes>()) {
   for (size_t i = 0; i < options_.threads; ++i) {
-    threads_.push_back(StartThread("obx-read", [this](std::stop_token stop) { Run(stop); }));
+    threads_.push_back(StartThread("obx-read", [this](const std::stop_token& stop) { Run(stop); }));
   }
 }
 
@@ -235,11 +235,11 @@ Status ReadServer::Serve(Lane& lane, const Piece& piece, std::vector<std::byte>&
   const auto length = static_cast<size_t>(piece.range.size());
   const auto permit = window_.Take(2 * length, stop, clock_.Now() + kForEver);
   if (!permit || stop.stop_requested()) return Fail(ECANCELED, "upload ended");
-  if (const Status paid = WaitForRate(lane, length); !paid) return paid;
+  if (Status paid = WaitForRate(lane, length); !paid) return paid;
 
   buffer.resize(length);
   cache::SealedReader& reader = *lane.source.reader;
-  if (const Status read = reader.Read(buffer, piece.range.begin); !read) {
+  if (Status read = reader.Read(buffer, piece.range.begin); !read) {
     const bool changed = read.error().code == ESTALE;
     trouble = Trouble{changed ? Trouble::Kind::kChanged : Trouble::Kind::kUnreadable, read.error()};
     return read;

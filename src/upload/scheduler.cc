@@ -35,6 +35,17 @@ ReadServerOptions ReadOptions(const UploadOptions& options) {
   return read;
 }
 
+void AddWaiting(const Agenda& agenda, std::vector<Progress>& items) {
+  agenda.ForEach([&agenda, &items](const Agenda::Task& task) {
+    Progress progress;
+    progress.id = task.id;
+    progress.phase = task.phase;
+    progress.bytes_total = task.size;
+    progress.note = task.phase == Phase::kHeld ? "until renamed" : agenda.WaitsFor(task.id);
+    items.push_back(std::move(progress));
+  });
+}
+
 }  // namespace
 
 bool IsUnderWay(State state) {
@@ -52,7 +63,7 @@ Scheduler::Scheduler(const Rooms& rooms)
       reads_(rooms.uploads, rooms.store, rooms.clock, ReadOptions(rooms.options), *this),
       hasher_(rooms.uploads, rooms.store, rooms.clock, HasherOptions{}, *this),
       channel_(rooms.uploads, *this, ChannelOptions{rooms.store.device_id()}) {
-  thread_ = StartThread("obx-scheduler", [this](std::stop_token stop) { RunLoop(stop); });
+  thread_ = StartThread("obx-scheduler", [this](const std::stop_token& stop) { RunLoop(stop); });
   channel_.Start();
 }
 
@@ -263,14 +274,14 @@ void Scheduler::PauseAll(const Error& error) {
 // ---- Asked from outside ---------------------------------------------------------------------
 
 void Scheduler::Hurry(ItemId id) {
-  Post([this, id]() ABSL_NO_THREAD_SAFETY_ANALYSIS {
+  Post([this, id]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) {
     entries_[id].hurry = true;
     Touch(id);
   });
 }
 
 void Scheduler::SkipQuietTimes() {
-  Post([this]() ABSL_NO_THREAD_SAFETY_ANALYSIS {
+  Post([this]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) {
     no_quiet_time_ = true;
     TouchAllWaiting([](const Agenda::Task& task) { return task.phase == Phase::kSettling; });
   });
@@ -317,14 +328,7 @@ UploaderStatus Scheduler::Snapshot() const {
   MutexLock lock(mu_);
   status.items.reserve(agenda_.size() + runs_.size());
   for (const auto& [key, run] : runs_) status.items.push_back(ProgressOf(*run));
-  agenda_.ForEach([this, &status](const Agenda::Task& task) ABSL_NO_THREAD_SAFETY_ANALYSIS {
-    Progress progress;
-    progress.id = task.id;
-    progress.phase = task.phase;
-    progress.bytes_total = task.size;
-    progress.note = task.phase == Phase::kHeld ? "until renamed" : agenda_.WaitsFor(task.id);
-    status.items.push_back(std::move(progress));
-  });
+  AddWaiting(agenda_, status.items);
   status.channel_up = channel_up_;
   status.channel_error = channel_error_;
   if (rooms_.clock.Now() < paused_until_) {

@@ -7,6 +7,7 @@
 #pragma once
 
 #include <atomic>
+#include <cerrno>
 #include <deque>
 #include <functional>
 #include <map>
@@ -39,6 +40,9 @@ namespace outboxfs::upload {
 
 // Sealed, and on its way to the remote.
 bool IsUnderWay(cache::State state);
+// The cache's word for "this generation is over".
+inline bool IsStale(const Error& error) { return error.code == ESTALE; }
+inline Event FailedEvent(const Error& error) { return event::Failed{error, IsStale(error)}; }
 
 class Scheduler final : private ChannelSink, private ServeSink {
  public:
@@ -115,7 +119,7 @@ class Scheduler final : private ChannelSink, private ServeSink {
   size_t CountLeft() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   Progress ProgressOf(const Run& run) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
 
-  // ---- runs.cc: what runs
+  // ---- runs.cc, run_ends.cc: what runs
   Run* FindRun(RunKey key) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   void Tell(RunKey key, const Event& event) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   void Do(Run& run, const Actions& actions) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);

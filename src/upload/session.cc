@@ -248,9 +248,9 @@ Actions Session::Handle(const event::Failed& failed) {
       return ToCleaning(How::kAtOnce);
     case State::kCleaning: {
       state_ = State::kEnded;
-      if (failure_ && !stale_)
-        return {action::End{action::End::Outcome::kFailed, *failure_, false}};
-      return {action::End{action::End::Outcome::kNotCleaned, failed.error, false}};
+      const bool known = failure_ && !stale_;
+      return {action::End{known ? action::End::Outcome::kFailed : action::End::Outcome::kNotCleaned,
+                          known ? *failure_ : failed.error, false}};
     }
     case State::kEnded:
       break;

@@ -88,8 +88,8 @@ Status MakeRemoteDir(const Rooms& rooms, const cache::Item& item, const std::sto
     return marked;
   }
   if (Status made = MakeAt(rooms, item.id, path, stop); !made) return Fail(NotStale(made.error()));
-  const Status done = rooms.store.MarkDone(item.id, item.generation,
-                                           ToMountPath(rooms.options.remote_folder, path), {});
+  Status done = rooms.store.MarkDone(item.id, item.generation,
+                                     ToMountPath(rooms.options.remote_folder, path), {});
   if (done || done.error().code != EAGAIN) return done;
   return Place(rooms, PlacingJob{item.id, item.generation, path}, stop);
 }

@@ -8,7 +8,8 @@ namespace outboxfs::upload {
 
 Workers::Workers(size_t threads) {
   for (size_t i = 0; i < threads; ++i) {
-    threads_.push_back(StartThread("obx-worker", [this](std::stop_token stop) { Run(stop); }));
+    threads_.push_back(
+        StartThread("obx-worker", [this](const std::stop_token& stop) { Run(stop); }));
   }
 }
 

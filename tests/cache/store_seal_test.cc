@@ -65,6 +65,29 @@ TEST_F(SealTest, AnUnchangedReopenOfAFileBeingSealedSealsIt) {
   EXPECT_TRUE(AwaitState(item->id, State::kWaiting));
 }
 
+// After a release the kernel holds on to a passthrough file for a moment.
+TEST_F(SealTest, AnUnchangedCleanFileStaysCleanUntilAForeignWriterIsGone) {
+  auto item = store_->BeginHydration("/r", 42, SomeAttr(), {4, 0, "rid", {}});
+  ASSERT_OK(item);
+  {
+    auto pin = store_->PinFile(item->id, true);
+    ASSERT_OK((*pin)->Write(Bytes("data"), 0));
+  }
+  FileDescriptor foreign;
+  {
+    const auto pin = store_->PinFile(item->id, false);
+    ASSERT_OK(store_->HydrationDone(item->id));
+    ASSERT_OK(store_->BeginWrite(item->id));
+    foreign = ForeignWriter(item->id);
+    ASSERT_OK(store_->EndWrite(item->id, false));
+  }
+  EXPECT_EQ(State::kClean, StateOf(item->id));
+  EXPECT_EQ(0u, store_->Totals().files_pending);
+  foreign.Close();
+  EXPECT_TRUE(Await([&] { return !store_->Get(item->id); }));
+  EXPECT_TRUE(AwaitNoBytes());
+}
+
 TEST_F(SealTest, BytesWrittenBehindTheSealAreNeverServed) {
   const Item item = SealedFile("/f", "content");
   auto reader = store_->OpenSealed(item.id, 1);
