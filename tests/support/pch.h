@@ -3,6 +3,7 @@
 #define OUTBOXFS_TESTS_PCH_H
 
 #include <gmock/gmock.h>
+#include <grpcpp/grpcpp.h>
 #include <gtest/gtest.h>
 
 #include <filesystem>
