@@ -117,7 +117,8 @@ class WalBarrier {
 class Checkpointer {
  public:
   static Result<Checkpointer> Open(const std::string& journal_path);
-  Status Checkpoint();
+  // Bytes of the log that it left, because writers went on meanwhile.
+  Result<uint64_t> Checkpoint();
 
  private:
   explicit Checkpointer(Database db) : db_(std::move(db)) {}

@@ -163,7 +163,8 @@ class StoreImpl final : public Store, private SealHost, private KeeperHost {
   Status EvictLocked(Record& record) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   void SealAgainLocked(Record& record) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
 
-  void Checkpoint();
+  // Bytes of the log that are still not in the database.
+  uint64_t Checkpoint();
 
   // ---- KeeperHost
   Result<ItemId> ReserveIds(unsigned count) override ABSL_LOCKS_EXCLUDED(mu_);

@@ -276,7 +276,8 @@ Status StoreImpl::Retry(ItemId id) {
     return {};
   Row next = record->row;
   ClearFailure(next);
-  const bool unsealed = state == State::kInterrupted || next.generation == 0;
+  const bool seal_failed = state == State::kParked && next.before == State::kSealing;
+  const bool unsealed = state == State::kInterrupted || next.generation == 0 || seal_failed;
   next.state = unsealed ? State::kSealing : State::kWaiting;
   if (auto changed = Change(*record, std::move(next)); !changed) return changed;
   if (unsealed) SealAgainLocked(*record);

@@ -104,7 +104,9 @@ std::vector<NamedFacts> MergeDirectory(const Defaults& defaults, const remote::L
         FactsOf(defaults, overlay, entry, memory == remembered.end() ? nullptr : memory->second);
     if (!facts) return;
     merged.push_back({std::string(name), *facts, std::nullopt});
-    if (entry != nullptr) merged.back().entry = *entry;
+    if (entry != nullptr && overlay.kind == cache::Overlay::Kind::kNone) {
+      merged.back().entry = *entry;
+    }
   };
   // Both sides are sorted by name.
   auto overlay = staged.begin();

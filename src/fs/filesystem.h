@@ -211,6 +211,10 @@ class Filesystem {
              (is_item() && overlay.item.state == cache::State::kClean) ||
              (entry.has_value() && overlay.kind != cache::Overlay::Kind::kGone);
     }
+    // The remote entry, if it is what the name stands for.
+    std::optional<remote::Entry> shown_entry() const {
+      return overlay.kind == cache::Overlay::Kind::kNone ? entry : std::nullopt;
+    }
     bool in_flight() const { return is_item() && overlay.item.upload_generation != 0; }
     // The staged bytes will be uploaded: what the server has is only an older version.
     bool is_newer_here() const {
@@ -278,16 +282,24 @@ class Filesystem {
   // nullopt: the file was fetched (`fetched` keeps it) or is being fetched; try again.
   Result<std::optional<Opened>> TryOpen(const NodePtr& node, int flags, SlowLane& lane,
                                         uid_t caller, cache::Pin& fetched);
-  // Finds, or makes, what a file without an item is opened with. The item if it must be fetched.
-  Result<std::optional<cache::Item>> Resolve(Node& node, int flags)
+  // What an open has to do first.
+  struct Preparation {
+    std::optional<cache::Item> fetch;  // this staged copy of the remote file has to be filled
+    bool enter_lane = false;           // it will, but only who has a place may begin
+  };
+  // Finds, or makes, what a file without an item is opened with.
+  Result<Preparation> Resolve(Node& node, int flags, bool in_lane)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(node.mu);
-  Result<std::optional<cache::Item>> Stage(Node& node, const Known& known, bool truncate)
+  Result<Preparation> Stage(Node& node, const Known& known, bool truncate, bool in_lane)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(node.mu);
   Result<Opened> OpenNow(const NodePtr& node, int flags, uid_t caller)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(node->mu);
+  void GiveUpOpen(const NodePtr& node) ABSL_EXCLUSIVE_LOCKS_REQUIRED(node->mu);
   // Fetches the whole remote file into its staged copy; then node->fetching is false.
+  // ESTALE: the remote file became another one meanwhile; node->entry knows it.
   Result<cache::Pin> Hydrate(const NodePtr& node, const cache::Item& item, SlowLane& lane);
   Status FetchInto(const cache::Item& item, SlowLane& lane);
+  Status CheckVersion(const NodePtr& node, const cache::Item& item, SlowLane& lane);
   Status Attach(Node& node, cache::ItemId item) ABSL_EXCLUSIVE_LOCKS_REQUIRED(node.mu);
   Status BeginWriting(OpenFile& open, bool truncate, uid_t caller);
   static Status NoteBeginning(OpenFile& open);

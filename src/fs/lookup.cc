@@ -178,13 +178,14 @@ Result<Filesystem::Known> Filesystem::Recollect(const std::string& path,
     known.facts = *FactsOf(defaults_, known.overlay, nullptr, nullptr);
     return known;
   }
-  if (!entry) {
-    const auto listing = rooms_.dirs.Peek(ServerPathOf(std::string(cache::ParentOf(path))));
-    const auto* listed = listing ? listing->Find(std::string(cache::NameOf(path))) : nullptr;
-    if (listed != nullptr) entry = *listed;
+  // A fresh listing knows better than whoever saw the entry last.
+  const auto listing = rooms_.dirs.Peek(ServerPathOf(std::string(cache::ParentOf(path))));
+  if (listing) {
+    const remote::Entry* listed = listing->Find(std::string(cache::NameOf(path)));
+    entry = listed == nullptr ? std::nullopt : std::optional(*listed);
   }
   const auto memory = rooms_.store.Recall(path);
-  if (!entry && memory && known.overlay.kind == cache::Overlay::Kind::kNone) {
+  if (!entry && !listing && memory && known.overlay.kind == cache::Overlay::Kind::kNone) {
     known.overlay = {.kind = cache::Overlay::Kind::kUploaded, .memory = *memory};
   }
   const auto facts =
@@ -286,7 +287,7 @@ Result<EntryReply> Filesystem::Lookup(Call& call, cache::Ino parent, const std::
         now.item.id != found->overlay.item.id) {
       continue;  // renamed, made or removed while the server was asked
     }
-    if (found->facts) return Enter(*dir, name, *found->facts, found->entry);
+    if (found->facts) return Enter(*dir, name, *found->facts, found->shown_entry());
     if (found->certain) return NoSuchName();
     return Fail(ENOENT, "not known here, and the server does not answer");
   }

@@ -39,6 +39,7 @@ struct OpenFile {
   std::shared_ptr<cache::Pin> read_pin;
   std::shared_ptr<cache::Pin> write_pin;  // while writers > 0
   bool dirty = false;                     // changed through us, or known to be new
+  bool made = false;        // staged by the very open that is under way: goes if that fails
   bool exact = true;        // ctime alone tells whether a passthrough writer changed something
   uint64_t begun_size = 0;  // of the backing file when the first writer came
   int64_t begun_ctime_ns = 0;
@@ -55,7 +56,7 @@ struct Node : std::enable_shared_from_this<Node> {
   Mutex mu;
   CondVar changed;  // `fetching` became false
 
-  // The remote entry as last seen; empty while the name exists only here.
+  // The remote entry as last seen; empty once an item stands before it.
   std::optional<remote::Entry> entry ABSL_GUARDED_BY(mu);
   OpenFile open ABSL_GUARDED_BY(mu);
   // A writable open is fetching the whole file; other opens wait.

@@ -71,30 +71,36 @@ Result<Opened> Filesystem::Open(Call& call, cache::Ino ino, int flags) {
 Result<std::optional<Opened>> Filesystem::TryOpen(const NodePtr& node, int flags, SlowLane& lane,
                                                   uid_t caller, cache::Pin& fetched) {
   const std::optional<Opened> again;
-  std::optional<cache::Item> fetch;
+  Preparation prepared;
   {
     ReaderLock names(names_mu_);
     MutexLock lock(node->mu);
     if (node->fetching) return again;
     if (node->open.item == 0) {
-      auto found = Resolve(*node, flags);
+      auto found = Resolve(*node, flags, lane.entered());
       if (!found) return Fail(found.error());
-      fetch = *std::move(found);
+      prepared = *std::move(found);
     }
-    if (!fetch) {
+    if (!prepared.fetch && !prepared.enter_lane) {
       auto opened = OpenNow(node, flags, caller);
       if (!opened) return Fail(opened.error());
       return std::optional<Opened>(*opened);
     }
-    node->fetching = true;
+    node->fetching = prepared.fetch.has_value();
   }
-  auto pin = Hydrate(node, *fetch, lane);
+  // Before it is announced that the file is being fetched: those who wait for that have places too.
+  if (prepared.enter_lane) {
+    if (const auto token = lane.Enter(); !token) return Fail(token.error());
+    return again;
+  }
+  auto pin = Hydrate(node, *prepared.fetch, lane);
+  if (!pin && pin.error().code == ESTALE) return again;
   if (!pin) return Fail(pin.error());
   fetched = *std::move(pin);
   return again;
 }
 
-Result<std::optional<cache::Item>> Filesystem::Resolve(Node& node, int flags) {
+Result<Filesystem::Preparation> Filesystem::Resolve(Node& node, int flags, bool in_lane) {
   const auto path = nodes_.PathOf(node.shared_from_this());
   if (!path) return Fail(ENOENT, "deleted");
   for (int race = 0;; ++race) {
@@ -102,13 +108,14 @@ Result<std::optional<cache::Item>> Filesystem::Resolve(Node& node, int flags) {
     if (!known) return Fail(known.error());
     if (known->overlay.kind == cache::Overlay::Kind::kItem) {
       const auto status = Attach(node, known->overlay.item.id);
-      if (status) return std::optional<cache::Item>();
+      if (status) return Preparation{};
       if (status.error().code == ENOENT && race < kMaxRaces) continue;  // uploaded and evicted
       return Fail(status.error());
     }
-    if (WantsWriting(flags)) return Stage(node, *known, (flags & O_TRUNC) != 0);
+    if (WantsWriting(flags)) return Stage(node, *known, (flags & O_TRUNC) != 0, in_lane);
+    if (!(node.version == known->identity)) rooms_.downloads.Forget(ServerPathOf(*path));
     node.version = known->identity;
-    return std::optional<cache::Item>();
+    return Preparation{};
   }
 }
 
@@ -116,21 +123,34 @@ Result<Opened> Filesystem::OpenNow(const NodePtr& node, int flags, uid_t caller)
   if (WantsWriting(flags)) {
     auto status = BeginWriting(node->open, (flags & O_TRUNC) != 0, caller);
     if (!status) {
-      if (node->open.handles == 0) node->open = OpenFile{};
+      GiveUpOpen(node);
       return Fail(status.error());
     }
   }
+  node->open.made = false;
   return AddHandle(node, flags);
 }
 
-Result<std::optional<cache::Item>> Filesystem::Stage(Node& node, const Known& known,
-                                                     bool truncate) {
+// The first open of a file failed. What was staged for it alone must not be uploaded.
+void Filesystem::GiveUpOpen(const NodePtr& node) {
+  if (node->open.handles > 0) return;
+  const bool made = node->open.made;
+  node->open = OpenFile{};
+  const auto path = nodes_.PathOf(node);
+  if (!made || !path) return;
+  const auto removed = rooms_.store.Remove(*path, false);
+  if (!removed) Log::Warning("{}: {}", *path, removed.error().text);
+}
+
+Result<Filesystem::Preparation> Filesystem::Stage(Node& node, const Known& known, bool truncate,
+                                                  bool in_lane) {
   const std::string& path = known.path;
   cache::Attr attr = known.facts.attr;
   if (!truncate && known.facts.size > 0) {
+    if (!in_lane) return Preparation{.enter_lane = true};
     auto item = rooms_.store.BeginHydration(path, node.ino, attr, known.identity);
     if (!item) return Fail(item.error());
-    return std::optional<cache::Item>(*std::move(item));
+    return Preparation{.fetch = *std::move(item)};
   }
   // No byte of the old version is needed. It stays on the server until the new one is complete.
   attr.mtime_ns = attr.ctime_ns = rooms_.clock.WallNs();
@@ -141,8 +161,8 @@ Result<std::optional<cache::Item>> Filesystem::Stage(Node& node, const Known& kn
     if (!undone) Log::Warning("{}: {}", path, undone.error().text);
     return Fail(status.error());
   }
-  node.open.dirty = true;
-  return std::optional<cache::Item>();
+  node.open.dirty = node.open.made = true;
+  return Preparation{};
 }
 
 Status Filesystem::Attach(Node& node, cache::ItemId item) {
@@ -153,6 +173,7 @@ Status Filesystem::Attach(Node& node, cache::ItemId item) {
   node.open.read_pin = std::make_shared<cache::Pin>(std::move(*pin));
   if (const auto row = rooms_.store.Get(item)) node.open.attr = row->attr;
   node.cached_version.reset();
+  node.entry.reset();
   return {};
 }
 
@@ -176,6 +197,7 @@ Status Filesystem::BeginWriting(OpenFile& open, bool truncate, uid_t caller) {
     }
     if (!status) {
       open.write_pin.reset();
+      if (open.made) return status;
       const auto ended = rooms_.store.EndWrite(open.item, open.dirty);
       if (!ended) Log::Warning("item {}: {}", open.item, ended.error().text);
       return status;

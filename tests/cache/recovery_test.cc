@@ -293,6 +293,16 @@ TEST_F(RecoveryTest, AfterAPowerCutOnlyWhatWasSyncedCountsAsClosed) {
   EXPECT_EQ("b", Read(At("/unsynced").id));
 }
 
+TEST_F(RecoveryTest, ASealedFileThatWasOnlyOpenAtAPowerCutIsNotInterrupted) {
+  LiveAndDie([](Store& store) {
+    return WriteAndSeal(store, "/f", "content") && store.BeginWrite(store.Lookup("/f").item.id);
+  });
+  Sql("UPDATE meta SET value='another boot' WHERE key='boot_id'");
+  Open();
+  EXPECT_TRUE(AwaitState("/f", State::kWaiting)) << At("/f").reason;
+  EXPECT_EQ(1u, At("/f").generation) << "the same bytes are no new generation";
+}
+
 TEST_F(RecoveryTest, AfterACleanEndAndARebootClosedFilesAreClosed) {
   Open();
   for (int i = 0; i < 20; ++i) {

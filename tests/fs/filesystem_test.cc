@@ -3,6 +3,7 @@
 
 #include <fcntl.h>
 #include <gtest/gtest.h>
+#include <sys/resource.h>
 
 #include <cerrno>
 #include <functional>
@@ -312,6 +313,94 @@ TEST_F(FilesystemTest, KeepsTheKernelsPagesWhileTheVersionIsTheSame) {
   EXPECT_EQ(ino, Ino("file"));
   EXPECT_TRUE(kernel_.Await("content"));
   EXPECT_FALSE(fs_->Open(call_, ino, O_RDONLY)->keep_cache);
+}
+
+// The kernel opens again without a lookup while it believes the entry.
+TEST_F(FilesystemTest, AFileIsOpenedInTheVersionThatWasUploadedNotInTheOneThatWasLookedUp) {
+  names_.AddFile("/log", 4);
+  downloads_.Put("/log", "text");
+  const cache::Ino ino = Ino("log");
+  {
+    const auto opened = fs_->Open(call_, ino, O_RDWR);
+    ASSERT_TRUE(opened) << opened.error().text;
+    Write(opened->handle, "longer text");
+    List(kRootIno);  // shows the old entry beneath the staged file
+    CloseHandle(opened->handle);
+  }
+  names_.Remove("/log");
+  Upload("/log");
+  downloads_.Put("/log", "longer text");
+  // The uploader's listing confirms it; nobody in this room has seen one since.
+  clock_.Advance(std::chrono::seconds(1));
+  const auto listing = dirs_->Refresh("/", clock_.Now(), {});
+  ASSERT_TRUE(listing);
+  store_->Reconcile("/", (*listing)->begun, {"log"});
+  ASSERT_EQ(Overlay::Kind::kNone, store_->Lookup("/log").kind);
+  const auto again = fs_->Open(call_, ino, O_RDWR);
+  ASSERT_TRUE(again) << again.error().text;
+  EXPECT_EQ(11U, store_->Lookup("/log").item.size);
+  const auto read = fs_->Read(call_, again->handle, 100, 0);
+  ASSERT_TRUE(read);
+  EXPECT_EQ(11, fs_->GetAttr(call_, ino)->st.st_size);
+  CloseHandle(again->handle);
+}
+
+TEST_F(FilesystemTest, AFileThatChangesOnTheServerWhileItIsFetchedIsFetchedAgain) {
+  names_.AddFile("/file", 4);
+  downloads_.Put("/file", "text");
+  const cache::Ino ino = Ino("file");
+  downloads_.Hold();
+  std::jthread writer([&] {
+    UserCall call;
+    const auto opened = fs_->Open(call, ino, O_RDWR);
+    EXPECT_TRUE(opened);
+    EXPECT_EQ(6, fs_->GetAttr(call, ino)->st.st_size);
+    fs_->Release(opened->handle);
+  });
+  ASSERT_TRUE(downloads_.AwaitFetches(1));
+  names_.Remove("/file");
+  names_.AddFile("/file", 6);
+  downloads_.Put("/file", "newer!");
+  clock_.Advance(std::chrono::seconds(1));
+  downloads_.Release();
+  writer.join();
+  EXPECT_EQ(2, downloads_.fetches());
+}
+
+TEST_F(FilesystemTest, AnotherVersionIsReadThroughAnotherLink) {
+  names_.AddFile("/file", 4);
+  const cache::Ino ino = Ino("file");
+  fs_->Release(fs_->Open(call_, ino, O_RDONLY)->handle);
+  names_.Remove("/file");
+  names_.AddFile("/file", 5);
+  clock_.Advance(std::chrono::seconds(1));
+  dirs_->InvalidateAll();
+  ASSERT_EQ(ino, Ino("file"));
+  fs_->Release(fs_->Open(call_, ino, O_RDONLY)->handle);
+  EXPECT_TRUE(downloads_.WasForgotten("/file"));
+}
+
+TEST_F(FilesystemTest, AFailedTruncatingOpenUploadsNothing) {
+  names_.AddFile("/file", 4);
+  const cache::Ino ino = Ino("file");
+  MakeClosed("other", "");  // backing files are made ahead from now on
+  AwaitState("/other", State::kWaiting);
+  struct rlimit old = {};
+  ASSERT_EQ(0, ::getrlimit(RLIMIT_NOFILE, &old));
+  // One descriptor more each time, so that each of those that an open needs is missing once.
+  for (rlim_t files = 3; files < 200; ++files) {
+    const struct rlimit few = {.rlim_cur = files, .rlim_max = old.rlim_max};
+    ASSERT_EQ(0, ::setrlimit(RLIMIT_NOFILE, &few));
+    const auto opened = fs_->Open(call_, ino, O_WRONLY | O_TRUNC);
+    ASSERT_EQ(0, ::setrlimit(RLIMIT_NOFILE, &old));
+    if (opened) {
+      fs_->Release(opened->handle);
+      return;
+    }
+    ASSERT_EQ(EMFILE, opened.error().code) << opened.error().text;
+    ASSERT_EQ(Overlay::Kind::kNone, store_->Lookup("/file").kind);
+  }
+  FAIL() << "never opened";
 }
 
 TEST_F(FilesystemTest, OnlyOneFetchServesAllWhoOpenForWriting) {
