@@ -32,6 +32,7 @@ enum class State {
   kParked,       // needs a person (reason says why); bytes kept
   kClean,        // equals the remote file; the local bytes are only a cache of it
   kRemoving,     // deleted by the user; remote work (cancel, delete) is unfinished
+  kHydrating,    // closed and changed, but some of its bytes are still only on the server
 };
 std::string_view ToString(State state);
 bool IsLegal(State from, State to);
@@ -69,7 +70,8 @@ struct Item {
   ItemKind kind = ItemKind::kFile;
   std::string path;  // mount path, "/a/b"; of a kRemoving item: where it was
   State state = State::kOpen;
-  uint64_t size = 0;  // bytes; of a kOpen item: as of the last seal or closed mark
+  uint64_t size = 0;     // bytes; of a kOpen item: as of the last seal or closed mark
+  bool partial = false;  // a copy of a remote file, some bytes of which may be missing here
   Attr attr;
 
   Generation generation = 0;  // the last sealed one

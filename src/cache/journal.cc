@@ -2,7 +2,9 @@
 
 #include <fcntl.h>
 
+#include <algorithm>
 #include <cerrno>
+#include <limits>
 
 #include "cache/codec.h"
 #include "cache/paths.h"
@@ -31,6 +33,10 @@ CREATE TABLE items(
   digests TEXT, upload_path TEXT, upload_id TEXT, replaced TEXT, reason TEXT);
 CREATE TABLE sums(id INTEGER PRIMARY KEY, blob BLOB NOT NULL);
 CREATE TABLE ledger(id INTEGER PRIMARY KEY, generation INTEGER NOT NULL, ranges TEXT NOT NULL);
+CREATE TABLE extents(
+  seq INTEGER PRIMARY KEY, id INTEGER NOT NULL, begin INTEGER NOT NULL, end INTEGER NOT NULL,
+  kind INTEGER NOT NULL);
+CREATE INDEX extents_id ON extents(id);
 CREATE TABLE doomed(id INTEGER PRIMARY KEY);
 CREATE TABLE gone(path TEXT PRIMARY KEY) WITHOUT ROWID;
 CREATE TABLE memory(
@@ -43,12 +49,12 @@ CREATE INDEX memory_unconfirmed ON memory(confirmed) WHERE confirmed = 0;
 )";
 
 // Bits of items.flags.
-constexpr int64_t kHydrating = 1;
+constexpr int64_t kPartial = 1;
 constexpr int64_t kClean = 2;
 constexpr int64_t kAttrChanged = 4;
 
 int64_t FlagsOf(const Row& row) {
-  return (row.hydrating ? kHydrating : 0) | (row.clean ? kClean : 0) |
+  return (row.partial ? kPartial : 0) | (row.clean ? kClean : 0) |
          (row.attr_changed ? kAttrChanged : 0);
 }
 
@@ -129,6 +135,8 @@ Status Journal::PrepareAll() {
       {&load_sums_, "SELECT blob FROM sums WHERE id=?"},
       {&save_ledger_, "INSERT OR REPLACE INTO ledger VALUES(?,?,?)"},
       {&load_ledger_, "SELECT ranges FROM ledger WHERE id=? AND generation=?"},
+      {&add_extent_, "INSERT INTO extents(id,begin,end,kind) VALUES(?,?,?,?)"},
+      {&drop_extents_, "DELETE FROM extents WHERE id=?"},
       {&put_doomed_, "INSERT OR REPLACE INTO doomed VALUES(?)"},
       {&drop_doomed_, "DELETE FROM doomed WHERE id=?"},
       {&put_gone_, "INSERT OR REPLACE INTO gone VALUES(?)"},
@@ -223,11 +231,21 @@ Status Journal::Save(const Row& row) {
 }
 
 Status Journal::Delete(ItemId id, ItemKind kind) {
-  for (Statement* statement : {&delete_row_, &delete_sums_, &delete_ledger_}) {
+  for (Statement* statement : {&delete_row_, &delete_sums_, &delete_ledger_, &drop_extents_}) {
     if (auto done = statement->Bind(Signed(id)).Run(); !done) return done;
   }
   return kind == ItemKind::kFile ? put_doomed_.Bind(Signed(id)).Run() : Status{};
 }
+
+// Ends behind every file ("all that follows") are kept as the largest number there is.
+Status Journal::AddExtent(ItemId id, const Extent& extent) {
+  constexpr auto kMost = std::numeric_limits<int64_t>::max();
+  const auto end = std::min(extent.range.end, static_cast<uint64_t>(kMost));
+  add_extent_.Bind(Signed(id)).Bind(Signed(extent.range.begin)).Bind(Signed(end));
+  return add_extent_.Bind(static_cast<int64_t>(extent.kind)).Run();
+}
+
+Status Journal::DropExtents(ItemId id) { return drop_extents_.Bind(Signed(id)).Run(); }
 
 Status Journal::DropDoomed(ItemId id) { return drop_doomed_.Bind(Signed(id)).Run(); }
 

@@ -6,6 +6,7 @@
 #pragma once
 
 #include <atomic>
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -31,6 +32,7 @@ class Journal {
     std::vector<std::string> gone;
     std::vector<Memory> unconfirmed;
     std::vector<ItemId> doomed;
+    std::map<ItemId, ExtentMap> extents;  // of partly hydrated files: what was changed in them
   };
 
   // Makes the database if it is missing. EPROTO: made by a newer program. EIO: not a database.
@@ -63,6 +65,10 @@ class Journal {
   Result<std::optional<ExtentMap>> LoadLedger(ItemId id, Generation generation);
   Status DropLedger(ItemId id);
 
+  // Changes of a partly hydrated file, in the order in which they were made.
+  Status AddExtent(ItemId id, const Extent& extent);
+  Status DropExtents(ItemId id);
+
   Status PutGone(const std::string& path);
   Status DropGone(const std::string& path);
   Status PutMemory(const Memory& memory);
@@ -87,6 +93,7 @@ class Journal {
   Status LoadRows(std::vector<Row>& rows);
   Status LoadOverlay(Contents& contents);
   Status LoadDoomed(std::vector<ItemId>& ids);
+  Status LoadExtents(std::map<ItemId, ExtentMap>& extents);
   Result<std::vector<Memory>> ReadMemories(Statement& query);
 
   std::atomic<int> wal_pages_ = 0;
@@ -94,6 +101,7 @@ class Journal {
   Statement begin_, commit_, rollback_;
   Statement save_, delete_row_, delete_sums_, delete_ledger_, put_doomed_, drop_doomed_;
   Statement save_sums_, load_sums_, save_ledger_, load_ledger_;
+  Statement add_extent_, drop_extents_;
   Statement put_gone_, drop_gone_, put_memory_, drop_memory_, find_memory_, memories_in_;
   Statement drop_gone_beneath_, drop_memory_beneath_;
   Statement move_gone_, move_gone_beneath_, move_memory_, move_memory_beneath_;

@@ -56,7 +56,7 @@ class Columns {
 
 void ReadFlags(Columns& columns, Row& row) {
   const int64_t flags = columns.Between(0, 7);
-  row.hydrating = (flags & 1) != 0;
+  row.partial = (flags & 1) != 0;
   row.clean = (flags & 2) != 0;
   row.attr_changed = (flags & 4) != 0;
 }
@@ -78,7 +78,7 @@ void ReadRare(Columns& columns, Row& row) {
 }
 
 bool ReadRow(const Statement& query, Row& row) {
-  constexpr auto kLastState = static_cast<int64_t>(State::kRemoving);
+  constexpr auto kLastState = static_cast<int64_t>(State::kHydrating);
   Columns columns(query);
   row.id = columns.Unsigned();
   row.ino = columns.Unsigned();
@@ -130,6 +130,7 @@ Result<Journal::Contents> Journal::Load() {
   if (auto done = LoadRows(contents.rows); !done) return Fail(done.error());
   if (auto done = LoadOverlay(contents); !done) return Fail(done.error());
   if (auto done = LoadDoomed(contents.doomed); !done) return Fail(done.error());
+  if (auto done = LoadExtents(contents.extents); !done) return Fail(done.error());
   return contents;
 }
 
@@ -141,6 +142,23 @@ Status Journal::LoadDoomed(std::vector<ItemId>& ids) {
     if (!more) return Fail(more.error());
     if (!*more) return {};
     ids.push_back(query.Unsigned(0));
+  }
+}
+
+Status Journal::LoadExtents(std::map<ItemId, ExtentMap>& extents) {
+  Statement query;
+  const char* const sql = "SELECT id,begin,end,kind FROM extents ORDER BY seq";
+  if (auto done = query.Prepare(db_.get(), sql); !done) return done;
+  while (true) {
+    const auto more = query.Next();
+    if (!more) return Fail(more.error());
+    if (!*more) return {};
+    const ByteRange range{query.Unsigned(1), query.Unsigned(2)};
+    const int64_t kind = query.Int(3);
+    if (range.begin >= range.end || kind < 0 || kind > static_cast<int64_t>(ExtentKind::kZero)) {
+      return Damaged(fmt::format("an extent of item {}", query.Int(0)));
+    }
+    extents[query.Unsigned(0)].Set(range, static_cast<ExtentKind>(kind));
   }
 }
 

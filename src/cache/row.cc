@@ -32,6 +32,7 @@ Item ToItem(const Row& row) {
   item.path = row.path;
   item.state = row.state;
   item.size = row.size;
+  item.partial = row.partial;
   item.attr = row.attr;
   item.generation = row.generation;
   item.sealed_ns = row.sealed_ns;

@@ -54,7 +54,7 @@ struct Row {
   ItemKind kind = ItemKind::kFile;
   State state = State::kOpen;
   State before = State::kOpen;  // of a kOpen item: what it was before BeginWrite
-  bool hydrating = false;       // being filled from the remote, not complete
+  bool partial = false;         // Presence knows which bytes are here
   bool clean = false;           // the generation (or hydrated file) equals the remote file
   bool attr_changed = false;    // since it became clean: to be remembered when it is evicted
 

@@ -12,6 +12,7 @@
 #include <functional>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -118,14 +119,26 @@ class Store {
   // not an item (gone, uploaded) is replaced. EEXIST when an item is there. The caller then takes
   // a write pin.
   virtual Result<Item> CreateFile(const std::string& path, Ino ino, const Attr& attr) = 0;
-  // A staged copy of a remote file that is to be modified: kClean, empty, to be filled by the
-  // caller through a write pin, then declared complete (HydrationDone) before anybody else may see
-  // it. An item that was never declared complete is discarded at the next start.
-  virtual Result<Item> BeginHydration(const std::string& path, Ino ino, const Attr& attr,
-                                      const Identity& identity) = 0;
-  virtual Status HydrationDone(ItemId id) = 0;
+  // A staged copy of a remote file, no byte of which is here yet: kClean and partial.
+  virtual Result<Item> StageRemote(const std::string& path, Ino ino, const Attr& attr,
+                                   const Identity& identity) = 0;
   // A staged directory in kWaiting: created remotely by the uploader, before anything below it.
   virtual Result<Item> MakeDir(const std::string& path, Ino ino, const Attr& attr) = 0;
+
+  // ---- Partly hydrated files (Item::partial, HARD-CASES 10) ---------------------------------
+  // What of `range` is only on the server. Nothing of a file that is not partial.
+  virtual std::vector<ByteRange> Missing(ItemId id, const ByteRange& range) const = 0;
+  // Fetched bytes; those that were written or fetched meanwhile stay as they are.
+  virtual Status FillMissing(const Pin& pin, uint64_t offset, std::span<const std::byte> data) = 0;
+  // Changes, of whole files too; of a partial one they are in the journal before they return.
+  // REQUIRES: a write pin.
+  virtual Status WritePart(const Pin& pin, uint64_t offset, std::span<const std::byte> data) = 0;
+  virtual Status ResizePart(const Pin& pin, uint64_t size) = 0;
+  virtual Status AllocatePart(const Pin& pin, int mode, const ByteRange& range) = 0;
+  // Of a kHydrating item. Done: nothing is missing, -> kSealing. Failed: the reason is shown, and
+  // with `park` -> kParked. ESTALE: it is no longer kHydrating.
+  virtual Status HydrationDone(ItemId id) = 0;
+  virtual Status HydrationFailed(ItemId id, const Error& error, bool park) = 0;
 
   virtual Result<Pin> PinFile(ItemId id, bool writable) = 0;
   // A writable open of an item in any state but kRemoving: -> kOpen, voids a running seal; an
@@ -135,7 +148,8 @@ class Store {
   // FLUSH of a changed writable handle: the closed mark (size, mtime, ctime of the backing file;
   // HARD-CASES 3). No state change.
   virtual Status MarkClosed(ItemId id) = 0;
-  // The last writable handle is gone (write pins released): `changed` -> kSealing; else back to
+  // The last writable handle is gone (write pins released): `changed` -> kSealing, or kHydrating
+  // while bytes are missing; else back to
   // what it was before BeginWrite (the old seal and its digests stand again).
   virtual Status EndWrite(ItemId id, bool changed) = 0;
   virtual Status SetAttr(ItemId id, const Attr& attr) = 0;

@@ -3,6 +3,7 @@
 //   store.cc        opening, looking, pins        store_names.cc   remove, rename, memory, overlay
 //   store_write.cc  making and changing items     store_upload.cc  the way of a sealed generation
 //   store_seal.cc   sealing and evicting          recovery.cc      what a start finds
+//   store_partial.cc  partly hydrated files
 #pragma once
 
 #include <map>
@@ -16,6 +17,7 @@
 #include "cache/journal.h"
 #include "cache/keeper.h"
 #include "cache/layout.h"
+#include "cache/presence.h"
 #include "cache/sealer.h"
 #include "cache/store.h"
 
@@ -35,10 +37,11 @@ struct Record {
   uint64_t epoch = 0;  // grows whenever a running seal becomes void
   int pins = 0;
   int write_pins = 0;
-  bool unlinked = false;             // has neither name nor row; lives for its pins
-  bool durable = true;               // bytes and row are on stable storage
-  std::shared_ptr<StagedFile> file;  // while pinned
-  std::unique_ptr<Ledger> ledger;    // once asked for
+  bool unlinked = false;               // has neither name nor row; lives for its pins
+  bool durable = true;                 // bytes and row are on stable storage
+  std::shared_ptr<StagedFile> file;    // while pinned
+  std::unique_ptr<Ledger> ledger;      // once asked for
+  std::shared_ptr<Presence> presence;  // of a partial file
 };
 
 // What is known of a path beside an item: shown when no item is there.
@@ -74,9 +77,15 @@ class StoreImpl final : public Store, private SealHost, private KeeperHost {
 
   Ino NewIno() override;
   Result<Item> CreateFile(const std::string& path, Ino ino, const Attr& attr) override;
-  Result<Item> BeginHydration(const std::string& path, Ino ino, const Attr& attr,
-                              const Identity& identity) override;
+  Result<Item> StageRemote(const std::string& path, Ino ino, const Attr& attr,
+                           const Identity& identity) override;
+  std::vector<ByteRange> Missing(ItemId id, const ByteRange& range) const override;
+  Status FillMissing(const Pin& pin, uint64_t offset, std::span<const std::byte> data) override;
+  Status WritePart(const Pin& pin, uint64_t offset, std::span<const std::byte> data) override;
+  Status ResizePart(const Pin& pin, uint64_t size) override;
+  Status AllocatePart(const Pin& pin, int mode, const ByteRange& range) override;
   Status HydrationDone(ItemId id) override;
+  Status HydrationFailed(ItemId id, const Error& error, bool park) override;
   Result<Item> MakeDir(const std::string& path, Ino ino, const Attr& attr) override;
   Result<Pin> PinFile(ItemId id, bool writable) override;
   Status BeginWrite(ItemId id) override;
@@ -127,6 +136,7 @@ class StoreImpl final : public Store, private SealHost, private KeeperHost {
     std::vector<ItemId> on_disk;  // backing files
     std::vector<ItemId> known;    // those with a row
     std::vector<Keeper::Doomed> doomed;
+    std::map<ItemId, ExtentMap> extents;
     bool same_boot = false;
   };
   struct Committed {
@@ -144,7 +154,7 @@ class StoreImpl final : public Store, private SealHost, private KeeperHost {
   Status ReviewRow(Row& row, Findings& findings) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   Status ForgetClean(const Row& row) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   Status KeepUnknown(Findings& findings);
-  void Adopt(Row row) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  void Adopt(Row row, ExtentMap changes) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   void FlushOnExit() ABSL_LOCKS_EXCLUDED(mu_);
 
   void Unpin(std::shared_ptr<StagedFile> file, bool writable) override ABSL_LOCKS_EXCLUDED(mu_);
@@ -178,7 +188,7 @@ class StoreImpl final : public Store, private SealHost, private KeeperHost {
   std::vector<const Names::value_type*> NamesIn(const std::string& dir) const
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   Record* ItemAt(const std::string& path) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
-  Record& Insert(Row row) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  Record& Insert(Row row, ExtentMap changes = {}) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   // The name no longer shows the item; what is behind it stays.
   void Detach(const Record& record) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   void Erase(Record& record) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
@@ -196,9 +206,17 @@ class StoreImpl final : public Store, private SealHost, private KeeperHost {
   Result<ItemId> ReserveIdsLocked(unsigned count) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   Result<Item> AddNew(Row row, bool keep_behind) ABSL_LOCKS_EXCLUDED(mu_);
   Status RestoreLocked(Record& record) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
-  Status CloseLocked(Record& record, const struct stat& st) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  Status CloseLocked(Record& record, const struct stat& st, bool whole)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   Result<struct stat> StatBacking(ItemId id) const ABSL_LOCKS_EXCLUDED(mu_);
   void EnqueueSeal(const Record& record) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+
+  // ---- store_partial.cc
+  std::shared_ptr<Presence> PresenceOf(ItemId id) const ABSL_LOCKS_EXCLUDED(mu_);
+  bool IsWhole(ItemId id, uint64_t size) const ABSL_LOCKS_EXCLUDED(mu_);
+  Status RecordChange(ItemId id, const ByteRange& range, ExtentKind kind) ABSL_LOCKS_EXCLUDED(mu_);
+  Status ChangePart(ItemId id, const ByteRange& range, ExtentKind kind,
+                    const Presence::Write& write) ABSL_LOCKS_EXCLUDED(mu_);
 
   // ---- store_names.cc
   Status JournalRemoval(const Record& record) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);

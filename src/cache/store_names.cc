@@ -67,8 +67,8 @@ Status StoreImpl::Remove(const std::string& path, bool remote_exists) {
     MutexLock lock(mu_);
     if (HasItemsBeneath(path)) return Fail(ENOTEMPTY, path);
     Record* record = ItemAt(path);
-    // Giving a hydration up is no removal: what was known of the remote file stays known.
-    const bool keep_behind = record != nullptr && record->row.hydrating && !remote_exists;
+    // Giving a staged copy up is no removal: what was known of the remote file stays known.
+    const bool keep_behind = record != nullptr && record->row.partial && !remote_exists;
     auto done = journal_->Transact([&]() -> Status {
       mu_.AssertHeld();
       if (record != nullptr) {

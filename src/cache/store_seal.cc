@@ -175,8 +175,7 @@ void StoreImpl::NoticeChanged(ItemId id, Generation generation) {
 // ---- Eviction -----------------------------------------------------------------------------
 
 bool StoreImpl::EvictableLocked(const Record& record) const {
-  return record.row.state == State::kClean && !record.row.hydrating && !record.unlinked &&
-         record.pins == 0;
+  return record.row.state == State::kClean && !record.unlinked && record.pins == 0;
 }
 
 Status StoreImpl::EvictLocked(Record& record) {
@@ -199,14 +198,17 @@ Status StoreImpl::EvictLocked(Record& record) {
 
 void StoreImpl::TryEvict(ItemId id) {
   Mark seal;
+  bool partial = false;
   {
     MutexLock lock(mu_);
     const Record* record = Find(id);
     if (record == nullptr || !EvictableLocked(*record)) return;
     seal = record->row.seal;
+    partial = record->row.partial;
   }
   const auto bytes = InspectBytes(layout_.StagedFile(id));
-  const bool unchanged = bytes && bytes->mark == seal;
+  // What is written to a partial file goes past us: then it is not clean.
+  const bool unchanged = bytes && (bytes->mark == seal || partial);
   uint64_t disk_bytes = 0;
   {
     MutexLock lock(mu_);

@@ -278,9 +278,9 @@ Status StoreImpl::Retry(ItemId id) {
   ClearFailure(next);
   const bool seal_failed = state == State::kParked && next.before == State::kSealing;
   const bool unsealed = state == State::kInterrupted || next.generation == 0 || seal_failed;
-  next.state = unsealed ? State::kSealing : State::kWaiting;
+  next.state = next.partial ? State::kHydrating : unsealed ? State::kSealing : State::kWaiting;
   if (auto changed = Change(*record, std::move(next)); !changed) return changed;
-  if (unsealed) SealAgainLocked(*record);
+  if (record->row.state == State::kSealing) SealAgainLocked(*record);
   return {};
 }
 

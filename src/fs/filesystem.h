@@ -29,11 +29,13 @@
 #include "fs/call.h"
 #include "fs/facts.h"
 #include "fs/handle_table.h"
+#include "fs/hydrator.h"
 #include "fs/mount_session.h"
 #include "fs/node_table.h"
 #include "fs/notifier.h"
 #include "fs/passthrough.h"
 #include "fs/remote_reader.h"
+#include "fs/rooms.h"
 #include "fs/slow_lane.h"
 #include "remote/dir_cache.h"
 #include "remote/namespace_api.h"
@@ -99,15 +101,6 @@ struct DirEntry {
 // Takes an entry into the reply; false when it does not fit any more.
 using DirSink = std::function<bool(const DirEntry&)>;
 
-// What the operations are built upon. All must outlive the Filesystem.
-struct Rooms {
-  cache::Store& store;
-  remote::NamespaceApi& names;
-  remote::DirCache& dirs;
-  remote::Downloader& downloads;
-  const Clock& clock;
-};
-
 class Filesystem {
  public:
   Filesystem(const MountOptions& options, const Rooms& rooms, Passthrough& passthrough,
@@ -162,7 +155,10 @@ class Filesystem {
   // From now on nothing new is opened for writing, made or removed (EROFS).
   void RefuseWriters() { refuse_writers_.store(true); }
   // Ends every wait of every operation, now and later. Returns at once.
-  void StopWaits() { lane_.exit.request_stop(); }
+  void StopWaits() {
+    lane_.exit.request_stop();
+    hydrator_.Stop();
+  }
   // After the last operation: every open file as if its handles were released.
   void CloseAll();
   // A change at a server path (empty: anywhere): tells the notifier what to expire.
@@ -277,29 +273,17 @@ class Filesystem {
   // ---- open.cc, hydrate.cc ----
   Status CheckWritable() const;   // EROFS on a read-only mount
   Status CheckNewWriter() const;  // ... or while draining
-  // Waits until nobody fetches the file.
-  Status WaitFetched(const NodePtr& node, SlowLane& lane);
-  // nullopt: the file was fetched (`fetched` keeps it) or is being fetched; try again.
-  Result<std::optional<Opened>> TryOpen(const NodePtr& node, int flags, SlowLane& lane,
-                                        uid_t caller, cache::Pin& fetched);
-  // What an open has to do first.
-  struct Preparation {
-    std::optional<cache::Item> fetch;  // this staged copy of the remote file has to be filled
-    bool enter_lane = false;           // it will, but only who has a place may begin
-  };
   // Finds, or makes, what a file without an item is opened with.
-  Result<Preparation> Resolve(Node& node, int flags, bool in_lane)
-      ABSL_EXCLUSIVE_LOCKS_REQUIRED(node.mu);
-  Result<Preparation> Stage(Node& node, const Known& known, bool truncate, bool in_lane)
+  Status Resolve(Node& node, int flags) ABSL_EXCLUSIVE_LOCKS_REQUIRED(node.mu);
+  Status Stage(Node& node, const Known& known, bool truncate)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(node.mu);
   Result<Opened> OpenNow(const NodePtr& node, int flags, uid_t caller)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(node->mu);
   void GiveUpOpen(const NodePtr& node) ABSL_EXCLUSIVE_LOCKS_REQUIRED(node->mu);
-  // Fetches the whole remote file into its staged copy; then node->fetching is false.
-  // ESTALE: the remote file became another one meanwhile; node->entry knows it.
-  Result<cache::Pin> Hydrate(const NodePtr& node, const cache::Item& item, SlowLane& lane);
-  Status FetchInto(const cache::Item& item, SlowLane& lane);
-  Status CheckVersion(const NodePtr& node, const cache::Item& item, SlowLane& lane);
+  // Returns when `range` of the staged copy is here, or is known not to come.
+  Status Hydrate(const NodePtr& node, const ByteRange& range, SlowLane& lane);
+  Status FetchNext(const NodePtr& node, cache::ItemId item, const ByteRange& missing,
+                   const std::stop_token& stop);
   Status Attach(Node& node, cache::ItemId item) ABSL_EXCLUSIVE_LOCKS_REQUIRED(node.mu);
   Status BeginWriting(OpenFile& open, bool truncate, uid_t caller);
   static Status NoteBeginning(OpenFile& open);
@@ -377,6 +361,8 @@ class Filesystem {
   Mutex space_mu_;
   remote::Space space_ ABSL_GUARDED_BY(space_mu_);  // total 0: not known
   SteadyTime space_fresh_until_ ABSL_GUARDED_BY(space_mu_){};
+
+  Hydrator hydrator_;  // last: its thread ends first
 };
 
 }  // namespace outboxfs::fs

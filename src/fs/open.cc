@@ -2,7 +2,6 @@
 #include <fcntl.h>
 
 #include <cerrno>
-#include <chrono>
 
 #include "common/log.h"
 #include "fs/filesystem.h"
@@ -13,7 +12,6 @@ namespace {
 
 constexpr int64_t kNsPerSecond = 1'000'000'000;
 constexpr int kMaxRaces = 100;
-constexpr std::chrono::minutes kLongestFetch{30};  // of somebody else, that an open waits for
 
 int64_t CtimeNs(const struct stat& st) {
   return st.st_ctim.tv_sec * kNsPerSecond + st.st_ctim.tv_nsec;
@@ -33,89 +31,36 @@ Status Filesystem::CheckNewWriter() const {
   return CheckWritable();
 }
 
-Status Filesystem::WaitFetched(const NodePtr& node, SlowLane& lane) {
-  {
-    MutexLock lock(node->mu);
-    if (!node->fetching) return {};
-  }
-  const auto token = lane.Enter();
-  if (!token) return Fail(token.error());
-  const auto deadline = CondVar::Clock::now() + kLongestFetch;
-  MutexLock lock(node->mu);
-  while (node->fetching) {
-    if (token->stop_requested()) return FailErrno(EINTR, "waiting for the file's bytes");
-    if (!node->changed.WaitUntil(node->mu, *token, deadline)) {
-      return FailErrno(ETIMEDOUT, "waiting for the file's bytes");
-    }
-  }
-  return {};
-}
-
 Result<Opened> Filesystem::Open(Call& call, cache::Ino ino, int flags) {
-  const auto node = NodeOf(ino);
-  if (!node) return Fail(node.error());
-  if ((*node)->is_dir()) return FailErrno(EISDIR, "open");
+  const auto found = NodeOf(ino);
+  if (!found) return Fail(found.error());
+  const NodePtr& node = *found;
+  if (node->is_dir()) return FailErrno(EISDIR, "open");
   if (WantsWriting(flags)) {
     if (auto status = CheckNewWriter(); !status) return Fail(status.error());
   }
-  SlowLane lane(lane_, call);
-  cache::Pin fetched;  // keeps what was fetched until it is open
-  for (;;) {
-    if (auto status = WaitFetched(*node, lane); !status) return Fail(status.error());
-    auto opened = TryOpen(*node, flags, lane, call.uid, fetched);
-    if (!opened) return Fail(opened.error());
-    if (*opened) return **opened;
+  ReaderLock names(names_mu_);
+  MutexLock lock(node->mu);
+  if (node->open.item == 0) {
+    if (auto resolved = Resolve(*node, flags); !resolved) return Fail(resolved.error());
   }
+  return OpenNow(node, flags, call.uid);
 }
 
-Result<std::optional<Opened>> Filesystem::TryOpen(const NodePtr& node, int flags, SlowLane& lane,
-                                                  uid_t caller, cache::Pin& fetched) {
-  const std::optional<Opened> again;
-  Preparation prepared;
-  {
-    ReaderLock names(names_mu_);
-    MutexLock lock(node->mu);
-    if (node->fetching) return again;
-    if (node->open.item == 0) {
-      auto found = Resolve(*node, flags, lane.entered());
-      if (!found) return Fail(found.error());
-      prepared = *std::move(found);
-    }
-    if (!prepared.fetch && !prepared.enter_lane) {
-      auto opened = OpenNow(node, flags, caller);
-      if (!opened) return Fail(opened.error());
-      return std::optional<Opened>(*opened);
-    }
-    node->fetching = prepared.fetch.has_value();
-  }
-  // Before it is announced that the file is being fetched: those who wait for that have places too.
-  if (prepared.enter_lane) {
-    if (const auto token = lane.Enter(); !token) return Fail(token.error());
-    return again;
-  }
-  auto pin = Hydrate(node, *prepared.fetch, lane);
-  if (!pin && pin.error().code == ESTALE) return again;
-  if (!pin) return Fail(pin.error());
-  fetched = *std::move(pin);
-  return again;
-}
-
-Result<Filesystem::Preparation> Filesystem::Resolve(Node& node, int flags, bool in_lane) {
+Status Filesystem::Resolve(Node& node, int flags) {
   const auto path = nodes_.PathOf(node.shared_from_this());
   if (!path) return Fail(ENOENT, "deleted");
   for (int race = 0;; ++race) {
     const auto known = Recollect(*path, node.entry);
     if (!known) return Fail(known.error());
     if (known->overlay.kind == cache::Overlay::Kind::kItem) {
-      const auto status = Attach(node, known->overlay.item.id);
-      if (status) return Preparation{};
-      if (status.error().code == ENOENT && race < kMaxRaces) continue;  // uploaded and evicted
-      return Fail(status.error());
+      auto status = Attach(node, known->overlay.item.id);
+      if (status || status.error().code != ENOENT || race == kMaxRaces) return status;
+      continue;  // uploaded and evicted
     }
-    if (WantsWriting(flags)) return Stage(node, *known, (flags & O_TRUNC) != 0, in_lane);
     if (!(node.version == known->identity)) rooms_.downloads.Forget(ServerPathOf(*path));
     node.version = known->identity;
-    return Preparation{};
+    return WantsWriting(flags) ? Stage(node, *known, (flags & O_TRUNC) != 0) : Status();
   }
 }
 
@@ -142,27 +87,21 @@ void Filesystem::GiveUpOpen(const NodePtr& node) {
   if (!removed) Log::Warning("{}: {}", *path, removed.error().text);
 }
 
-Result<Filesystem::Preparation> Filesystem::Stage(Node& node, const Known& known, bool truncate,
-                                                  bool in_lane) {
-  const std::string& path = known.path;
+// Nothing is fetched yet, and the old version stays on the server until the new one is complete.
+Status Filesystem::Stage(Node& node, const Known& known, bool truncate) {
   cache::Attr attr = known.facts.attr;
-  if (!truncate && known.facts.size > 0) {
-    if (!in_lane) return Preparation{.enter_lane = true};
-    auto item = rooms_.store.BeginHydration(path, node.ino, attr, known.identity);
-    if (!item) return Fail(item.error());
-    return Preparation{.fetch = *std::move(item)};
-  }
-  // No byte of the old version is needed. It stays on the server until the new one is complete.
-  attr.mtime_ns = attr.ctime_ns = rooms_.clock.WallNs();
-  const auto item = rooms_.store.CreateFile(path, node.ino, attr);
+  if (truncate) attr.mtime_ns = attr.ctime_ns = rooms_.clock.WallNs();
+  const auto item = truncate ? rooms_.store.CreateFile(known.path, node.ino, attr)
+                             : rooms_.store.StageRemote(known.path, node.ino, attr, known.identity);
   if (!item) return Fail(item.error());
   if (auto status = Attach(node, item->id); !status) {
-    const auto undone = rooms_.store.Remove(path, false);
-    if (!undone) Log::Warning("{}: {}", path, undone.error().text);
-    return Fail(status.error());
+    const auto undone = rooms_.store.Remove(known.path, false);
+    if (!undone) Log::Warning("{}: {}", known.path, undone.error().text);
+    return status;
   }
-  node.open.dirty = node.open.made = true;
-  return Preparation{};
+  node.open.dirty = truncate;
+  node.open.made = true;
+  return {};
 }
 
 Status Filesystem::Attach(Node& node, cache::ItemId item) {
@@ -171,7 +110,10 @@ Status Filesystem::Attach(Node& node, cache::ItemId item) {
   node.open.item = item;
   node.open.exact = exact_ctime_;
   node.open.read_pin = std::make_shared<cache::Pin>(std::move(*pin));
-  if (const auto row = rooms_.store.Get(item)) node.open.attr = row->attr;
+  if (const auto row = rooms_.store.Get(item)) {
+    node.open.attr = row->attr;
+    node.open.partial = row->partial;
+  }
   node.cached_version.reset();
   node.entry.reset();
   return {};
@@ -189,6 +131,7 @@ Status Filesystem::NoteBeginning(OpenFile& open) {
 Status Filesystem::BeginWriting(OpenFile& open, bool truncate, uid_t caller) {
   if (open.writers == 0) {
     if (auto status = rooms_.store.BeginWrite(open.item); !status) return status;
+    if (const auto row = rooms_.store.Get(open.item)) open.partial = row->partial;
     auto pin = rooms_.store.PinFile(open.item, true);
     Status status = pin ? Status() : Fail(pin.error());
     if (pin) {
@@ -212,7 +155,7 @@ Status Filesystem::BeginWriting(OpenFile& open, bool truncate, uid_t caller) {
   ++open.writers;
   if (!truncate) return {};
   open.dirty = true;
-  auto status = (*open.write_pin)->Truncate(0);
+  auto status = rooms_.store.ResizePart(*open.write_pin, 0);
   if (!status && --open.writers == 0) EndWriting(open);
   return status;
 }
@@ -229,7 +172,9 @@ Opened Filesystem::AddHandle(const NodePtr& node, int flags) {
   Opened opened;
   if (open.handles == 0) {
     open.mode = Mode::kDaemon;
-    if (open.item != 0) open.backing_id = passthrough_.Open((*open.read_pin)->read_fd());
+    if (open.item != 0 && !open.partial) {
+      open.backing_id = passthrough_.Open((*open.read_pin)->read_fd());
+    }
     if (open.backing_id > 0) open.mode = Mode::kPassthrough;
   }
   ++open.handles;
@@ -248,6 +193,7 @@ Opened Filesystem::AddHandle(const NodePtr& node, int flags) {
 }
 
 bool Filesystem::WasChanged(const OpenFile& open, const struct stat& st) {
+  if (open.partial) return open.dirty;  // fetched bytes change the ctime too
   return open.dirty || static_cast<uint64_t>(st.st_size) != open.begun_size ||
          CtimeNs(st) != open.begun_ctime_ns;
 }

@@ -50,9 +50,6 @@ Status Filesystem::RemoveChild(Call& call, cache::Ino parent, const std::string&
   if (!dir) return Fail(dir.error());
   SlowLane lane(lane_, call);
   for (int race = 0; race < kMaxRaces; ++race) {
-    if (const NodePtr node = nodes_.Child(*dir, name)) {
-      if (auto status = WaitFetched(node, lane); !status) return status;
-    }
     auto found = FindForChange(*dir, name, lane);
     if (!found) return Fail(found.error());
     if (!found->facts) return FailErrno(ENOENT, name);

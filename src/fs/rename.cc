@@ -78,9 +78,6 @@ Status Filesystem::Rename(Call& call, cache::Ino from_dir, const std::string& fr
 Status Filesystem::LookAtRename(Renaming& renaming, SlowLane& lane) {
   const auto look = [&](const NodePtr& dir, const std::string& name, Found& found,
                         bool& uploading) -> Status {
-    if (const NodePtr node = nodes_.Child(dir, name)) {
-      if (auto status = WaitFetched(node, lane); !status) return status;
-    }
     auto seen = FindForChange(dir, name, lane);
     if (!seen) return Fail(seen.error());
     found = *std::move(seen);

@@ -44,7 +44,8 @@ Filesystem::Filesystem(const MountOptions& options, const Rooms& rooms, Passthro
       exact_ctime_(HasExactCtime()),
       lane_(static_cast<uint64_t>(std::max(1, options.workers - kWorkersKeptFree))),
       read_ahead_(kReadAheadBytes),
-      nodes_(kRootIno) {
+      nodes_(kRootIno),
+      hydrator_(rooms_, options.remote_folder) {
   Describe(nodes_.root(), RootFacts());
 }
 

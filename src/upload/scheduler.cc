@@ -24,7 +24,7 @@ constexpr auto kFirstPause = std::chrono::seconds(30);  // of the whole queue
 bool NeedsCleaning(const Item& item) {
   if (item.state == State::kRemoving) return true;
   const bool being_written = item.state == State::kOpen || item.state == State::kSealing ||
-                             item.state == State::kInterrupted;
+                             item.state == State::kInterrupted || item.state == State::kHydrating;
   return being_written && !item.upload_path.empty();
 }
 
@@ -290,9 +290,8 @@ void Scheduler::SkipQuietTimes() {
 size_t Scheduler::CountLeft() const {
   size_t left = 0;
   for (const Item& item : rooms_.store.All()) {
-    if (item.state == State::kSealing || item.state == State::kRemoving || IsUnderWay(item.state)) {
-      ++left;
-    }
+    const bool before_upload = item.state == State::kSealing || item.state == State::kHydrating;
+    if (before_upload || item.state == State::kRemoving || IsUnderWay(item.state)) ++left;
   }
   return left;
 }

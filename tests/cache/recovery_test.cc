@@ -207,23 +207,6 @@ TEST_F(RecoveryTest, WhatWasDoneOrRemovedStaysSo) {
   EXPECT_EQ(0u, store_->recovery().lost_found);
 }
 
-TEST_F(RecoveryTest, AnUnfinishedHydrationIsDiscardedAndAFinishedOneEvicted) {
-  LiveAndDie([](Store& store) {
-    const auto half = store.BeginHydration("/half", 5, {}, {4, 0, "a", {}});
-    const auto full = store.BeginHydration("/full", 6, {}, {4, 0, "b", {}});
-    if (!half || !full || !Write(store, half->id, "ha")) return false;
-    auto pin = store.PinFile(full->id, true);
-    return (*pin)->Write(Bytes("full"), 0) && store.HydrationDone(full->id) &&
-           store.SetAttr(full->id, {0700, 1, 1, 1, 1, 1});
-  });
-  Open();
-  EXPECT_TRUE(store_->All().empty());
-  EXPECT_EQ(Overlay::Kind::kNone, store_->Lookup("/half").kind);
-  EXPECT_EQ(0700u, store_->Recall("/full")->attr.mode);
-  EXPECT_EQ("b", store_->Recall("/full")->identity.id);
-  EXPECT_TRUE(Await([&] { return store_->Totals().bytes_staged == 0; }));
-}
-
 TEST_F(RecoveryTest, UnknownBytesGoToLostFoundAndEmptyFilesGo) {
   LiveAndDie([](Store& store) { return Create(store, "/f") != 0; });
   const std::string dir = Cache() + "/staged/03";

@@ -86,16 +86,12 @@ TEST_F(SealTest, ARetryAfterAFailedSealSealsTheNewBytes) {
 
 // After a release the kernel holds on to a passthrough file for a moment.
 TEST_F(SealTest, AnUnchangedCleanFileStaysCleanUntilAForeignWriterIsGone) {
-  auto item = store_->BeginHydration("/r", 42, SomeAttr(), {4, 0, "rid", {}});
+  auto item = store_->StageRemote("/r", 42, SomeAttr(), {4, 0, "rid", {}});
   ASSERT_OK(item);
-  {
-    auto pin = store_->PinFile(item->id, true);
-    ASSERT_OK((*pin)->Write(Bytes("data"), 0));
-  }
   FileDescriptor foreign;
   {
     const auto pin = store_->PinFile(item->id, false);
-    ASSERT_OK(store_->HydrationDone(item->id));
+    ASSERT_OK(store_->FillMissing(*pin, 0, Bytes("data")));
     ASSERT_OK(store_->BeginWrite(item->id));
     foreign = ForeignWriter(item->id);
     ASSERT_OK(store_->EndWrite(item->id, false));

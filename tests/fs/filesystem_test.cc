@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <gtest/gtest.h>
 #include <sys/resource.h>
+#include <unistd.h>
 
 #include <cerrno>
 #include <functional>
@@ -88,7 +89,7 @@ class FilesystemTest : public ::testing::Test {
 
   void Open(const MountOptions& options) {
     Close();
-    auto store = cache::Store::Open({.directory = dir_ / "cache"}, RealClock());
+    auto store = cache::Store::Open({.directory = dir_ / "cache"}, clock_);
     ASSERT_TRUE(store) << store.error().text;
     store_ = std::move(*store);
     dirs_ = std::make_unique<remote::DirCache>(names_, clock_, std::chrono::minutes(5));
@@ -122,6 +123,18 @@ class FilesystemTest : public ::testing::Test {
   void CloseHandle(uint64_t handle) {
     EXPECT_TRUE(fs_->Flush(handle));
     fs_->Release(handle);
+  }
+  std::string ReadAll(uint64_t handle, size_t size = 100, uint64_t offset = 0) {
+    const auto reply = fs_->Read(call_, handle, size, offset);
+    if (!reply) return "error: " + reply.error().text;
+    if (reply->fd < 0) {
+      return {reinterpret_cast<const char*>(reply->bytes.data()), reply->bytes.size()};
+    }
+    std::string text(reply->size, '\0');
+    const ssize_t got =
+        ::pread(reply->fd, text.data(), text.size(), static_cast<off_t>(reply->offset));
+    text.resize(got < 0 ? 0 : static_cast<size_t>(got));
+    return text;
   }
   cache::Ino MakeClosed(const std::string& name, const std::string& text) {
     const Created created = Make(name);
@@ -324,6 +337,7 @@ TEST_F(FilesystemTest, AFileIsOpenedInTheVersionThatWasUploadedNotInTheOneThatWa
     const auto opened = fs_->Open(call_, ino, O_RDWR);
     ASSERT_TRUE(opened) << opened.error().text;
     Write(opened->handle, "longer text");
+    ASSERT_EQ(0, downloads_.fetches());
     List(kRootIno);  // shows the old entry beneath the staged file
     CloseHandle(opened->handle);
   }
@@ -339,32 +353,111 @@ TEST_F(FilesystemTest, AFileIsOpenedInTheVersionThatWasUploadedNotInTheOneThatWa
   const auto again = fs_->Open(call_, ino, O_RDWR);
   ASSERT_TRUE(again) << again.error().text;
   EXPECT_EQ(11U, store_->Lookup("/log").item.size);
-  const auto read = fs_->Read(call_, again->handle, 100, 0);
-  ASSERT_TRUE(read);
+  EXPECT_EQ("longer text", ReadAll(again->handle));
   EXPECT_EQ(11, fs_->GetAttr(call_, ino)->st.st_size);
   CloseHandle(again->handle);
 }
 
-TEST_F(FilesystemTest, AFileThatChangesOnTheServerWhileItIsFetchedIsFetchedAgain) {
+TEST_F(FilesystemTest, OpeningForWritingFetchesNothingAndChangesNothing) {
   names_.AddFile("/file", 4);
   downloads_.Put("/file", "text");
   const cache::Ino ino = Ino("file");
+  const auto opened = fs_->Open(call_, ino, O_RDWR);
+  ASSERT_TRUE(opened) << opened.error().text;
+  EXPECT_EQ(0, opened->backing_id) << "the kernel would read holes";
+  CloseHandle(opened->handle);
+  EXPECT_EQ(0, downloads_.fetches());
+  EXPECT_EQ(Overlay::Kind::kNone, store_->Lookup("/file").kind);
+}
+
+TEST_F(FilesystemTest, OnlyWhatIsReadIsFetchedAndTheRestAfterTheClose) {
+  const std::string content = test::Pattern(20'000'000);
+  names_.AddFile("/file", content.size());
+  downloads_.Put("/file", content);
+  const cache::Ino ino = Ino("file");
+  const auto opened = fs_->Open(call_, ino, O_RDWR);
+  ASSERT_TRUE(opened);
+  const std::string changed = "changed";
+  ASSERT_TRUE(fs_->Write(opened->handle, std::as_bytes(std::span(changed)), 10'000'000));
+  EXPECT_EQ(0, downloads_.fetches());
+  EXPECT_EQ(content.substr(5'000'000, 10), ReadAll(opened->handle, 10, 5'000'000));
+  EXPECT_EQ(1, downloads_.fetches());
+  EXPECT_EQ("changed" + content.substr(10'000'007, 3), ReadAll(opened->handle, 10, 10'000'000));
   downloads_.Hold();
-  std::jthread writer([&] {
-    UserCall call;
-    const auto opened = fs_->Open(call, ino, O_RDWR);
-    EXPECT_TRUE(opened);
-    EXPECT_EQ(6, fs_->GetAttr(call, ino)->st.st_size);
-    fs_->Release(opened->handle);
-  });
-  ASSERT_TRUE(downloads_.AwaitFetches(1));
+  CloseHandle(opened->handle);
+  EXPECT_EQ(State::kHydrating, store_->Lookup("/file").item.state);
+  downloads_.Release();
+  const cache::Item item = AwaitState("/file", State::kWaiting);
+  EXPECT_EQ(content.size(), item.size);
+  std::string expected = content;
+  expected.replace(10'000'000, changed.size(), changed);
+  const auto reader = fs_->Open(call_, ino, O_RDONLY);
+  ASSERT_TRUE(reader);
+  EXPECT_GT(reader->backing_id, 0) << "whole by now";
+  EXPECT_TRUE(expected == ReadAll(reader->handle, expected.size()));
+  fs_->Release(reader->handle);
+}
+
+TEST_F(FilesystemTest, ReadingFromFrontToBackFetchesGrowingPieces) {
+  const std::string content = test::Pattern(30'000'000);
+  names_.AddFile("/file", content.size());
+  downloads_.Put("/file", content);
+  const auto opened = fs_->Open(call_, Ino("file"), O_RDWR);
+  ASSERT_TRUE(opened);
+  std::string read;
+  while (read.size() < content.size()) read += ReadAll(opened->handle, 128 << 10, read.size());
+  EXPECT_TRUE(content == read);
+  EXPECT_LT(downloads_.fetches(), 16);
+  CloseHandle(opened->handle);
+}
+
+TEST_F(FilesystemTest, AFileThatWasChangedOnBothSidesIsParkedAndBothAreKept) {
+  names_.AddFile("/file", 4);
+  downloads_.Put("/file", "text");
+  const cache::Ino ino = Ino("file");
+  const auto opened = fs_->Open(call_, ino, O_WRONLY);
+  ASSERT_TRUE(opened);
+  Write(opened->handle, "T");
   names_.Remove("/file");
   names_.AddFile("/file", 6);
   downloads_.Put("/file", "newer!");
   clock_.Advance(std::chrono::seconds(1));
-  downloads_.Release();
-  writer.join();
-  EXPECT_EQ(2, downloads_.fetches());
+  CloseHandle(opened->handle);
+  const cache::Item item = AwaitState("/file", State::kParked);
+  EXPECT_NE(std::string::npos, item.reason.find("changed remotely")) << item.reason;
+  EXPECT_EQ(6U, names_.Content("/").front().size);
+}
+
+TEST_F(FilesystemTest, AFailedFetchAfterTheCloseIsTriedAgain) {
+  names_.AddFile("/file", 4);
+  downloads_.Put("/file", "text");
+  const cache::Ino ino = Ino("file");
+  const auto opened = fs_->Open(call_, ino, O_WRONLY);
+  downloads_.FailNext({.code = EIO, .text = "lost"});
+  Write(opened->handle, "T");
+  CloseHandle(opened->handle);
+  ASSERT_TRUE(downloads_.AwaitFetches(1));
+  const auto news = store_->feed().Subscribe();
+  while (store_->Lookup("/file").item.reason.empty()) {
+    ASSERT_FALSE(news->Take({}, CondVar::Clock::now() + std::chrono::seconds(10)).empty());
+  }
+  clock_.Advance(std::chrono::minutes(10));
+  store_->feed().Publish(store_->Lookup("/file").item.id);
+  AwaitState("/file", State::kWaiting);
+}
+
+TEST_F(FilesystemTest, TruncatingARemoteFileFetchesOnlyWhatStays) {
+  names_.AddFile("/file", 4);
+  downloads_.Put("/file", "text");
+  const cache::Ino ino = Ino("file");
+  AttrChange change;
+  change.size = 2;
+  ASSERT_TRUE(fs_->SetAttr(call_, ino, change));
+  const cache::Item item = AwaitState("/file", State::kWaiting);
+  EXPECT_EQ(2U, item.size);
+  const auto reader = fs_->Open(call_, ino, O_RDONLY);
+  EXPECT_EQ("te", ReadAll(reader->handle));
+  fs_->Release(reader->handle);
 }
 
 TEST_F(FilesystemTest, AnotherVersionIsReadThroughAnotherLink) {
@@ -403,43 +496,45 @@ TEST_F(FilesystemTest, AFailedTruncatingOpenUploadsNothing) {
   FAIL() << "never opened";
 }
 
-TEST_F(FilesystemTest, OnlyOneFetchServesAllWhoOpenForWriting) {
+TEST_F(FilesystemTest, OneFetchServesAllWhoMissTheSameBytes) {
   names_.AddFile("/file", 4);
   downloads_.Put("/file", "text");
-  const cache::Ino ino = Ino("file");
+  const auto opened = fs_->Open(call_, Ino("file"), O_RDWR);
+  ASSERT_TRUE(opened);
   downloads_.Hold();
-  std::vector<std::jthread> writers;
+  std::vector<std::jthread> readers;
   for (int i = 0; i < 3; ++i) {
-    writers.emplace_back([&] {
+    readers.emplace_back([&] {
       UserCall call;
-      EXPECT_TRUE(fs_->Open(call, ino, O_RDWR));
+      EXPECT_TRUE(fs_->Read(call, opened->handle, 4, 0));
     });
   }
   ASSERT_TRUE(downloads_.AwaitFetches(1));
-  // Its size and name are as before meanwhile.
-  EXPECT_EQ(4, fs_->GetAttr(call_, ino)->st.st_size);
   downloads_.Release();
-  writers.clear();
+  readers.clear();
   EXPECT_EQ(1, downloads_.fetches());
+  CloseHandle(opened->handle);
 }
 
 TEST_F(FilesystemTest, AnInterruptEndsAFetchAndLeavesTheRemoteFile) {
   names_.AddFile("/file", 4);
   downloads_.Put("/file", "text");
-  const cache::Ino ino = Ino("file");
+  const auto opened = fs_->Open(call_, Ino("file"), O_RDWR);
+  ASSERT_TRUE(opened);
   downloads_.Hold();
   UserCall interrupted;
-  std::jthread writer([&] {
-    const auto opened = fs_->Open(interrupted, ino, O_RDWR);
-    ASSERT_FALSE(opened);
-    EXPECT_EQ(EINTR, opened.error().code);
+  std::jthread reader([&] {
+    const auto read = fs_->Read(interrupted, opened->handle, 4, 0);
+    ASSERT_FALSE(read);
+    EXPECT_EQ(EINTR, read.error().code);
   });
   ASSERT_TRUE(downloads_.AwaitFetches(1));
   interrupted.Interrupt();
-  writer.join();
+  reader.join();
   downloads_.Release();
+  EXPECT_EQ("text", ReadAll(opened->handle));
+  CloseHandle(opened->handle);
   EXPECT_EQ(Overlay::Kind::kNone, store_->Lookup("/file").kind);
-  EXPECT_TRUE(fs_->Open(call_, ino, O_RDWR));
 }
 
 TEST_F(FilesystemTest, AnInterruptEndsALookup) {
