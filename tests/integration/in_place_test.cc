@@ -94,11 +94,12 @@ TEST_F(InPlaceTest, AKilledDaemonGoesOnWithAClosedFile) {
 }
 
 TEST_F(InPlaceTest, AKilledDaemonKeepsWhatWasWrittenAndDoesNotUploadIt) {
+  const std::string pid = mount_->Pid();
   const int fd = ::open((*mount_ / "file").c_str(), O_WRONLY | O_CLOEXEC);
   ASSERT_GE(fd, 0);
   ASSERT_EQ(7, ::pwrite(fd, "patched", 7, 10'000'000));
   expected_.replace(10'000'000, 7, "patched");
-  mount_->Kill();
+  mount_->Kill(pid);
   ::close(fd);
   ASSERT_TRUE(mount_->Mount()) << mount_->error();
   EXPECT_EQ(mount_->WaitUploaded().exit_code, 1);

@@ -67,8 +67,11 @@ class ProgramMount {
   Finished WaitUploaded(const std::string& timeout = "90s") const;
   // "" when there is no such mount; else a member of status --json, by jq's syntax.
   std::string Status(const std::string& query) const;
-  // kill -9 of the daemon; the mount stays behind dead.
-  void Kill();
+  // kill -9 of the daemon; the mount stays behind dead. Starting any program flushes the files that
+  // are open here: a test that has some takes the process's number before.
+  void Kill() { Kill(Pid()); }
+  void Kill(const std::string& pid);
+  std::string Pid() const { return Status(".pid"); }
   // Files in the staging directory that have bytes (empty ones are kept ready for use).
   size_t StagedFiles() const;
   std::string Log() const;
