@@ -101,7 +101,7 @@ TEST_F(InPlaceTest, AKilledDaemonKeepsWhatWasWrittenAndDoesNotUploadIt) {
   expected_.replace(10'000'000, 7, "patched");
   mount_->Kill(pid);
   ::close(fd);
-  ASSERT_TRUE(mount_->Mount()) << mount_->error();
+  ASSERT_TRUE(Eventually([&] { return mount_->Mount(); })) << mount_->error();
   EXPECT_EQ(mount_->WaitUploaded().exit_code, 1);
   EXPECT_THAT(mount_->Status(".items[].state"), HasSubstr("interrupted"));
   EXPECT_TRUE(ReadWholeFile(*mount_ / "file") == expected_);
