@@ -155,8 +155,8 @@ std::string ProgramMount::Status(const std::string& query) const {
   return text;
 }
 
-void ProgramMount::Kill() {
-  const std::string pid = Status(".pid");
+void ProgramMount::Kill(std::string pid) {
+  if (pid.empty()) pid = Status(".pid");
   ASSERT_FALSE(pid.empty());
   ::kill(std::stoi(pid), SIGKILL);
   // Its parent is init or whoever reaps here: gone when it is gone or a zombie.

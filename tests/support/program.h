@@ -67,8 +67,9 @@ class ProgramMount {
   Finished WaitUploaded(const std::string& timeout = "90s") const;
   // "" when there is no such mount; else a member of status --json, by jq's syntax.
   std::string Status(const std::string& query) const;
-  // kill -9 of the daemon; the mount stays behind dead.
-  void Kill();
+  // kill -9 of the daemon; the mount stays behind dead. Asks for its pid by a program, which
+  // inherits this process's files and closes them: name it where that close must not be.
+  void Kill(std::string pid = "");
   // Files in the staging directory that have bytes (empty ones are kept ready for use).
   size_t StagedFiles() const;
   std::string Log() const;
