@@ -224,7 +224,7 @@ def choose(tests, options):
         return [test for test in tests
                 if any(fnmatch.fnmatch(test["name"], pattern) for pattern in options.programs)]
     if options.filter:
-        return [test for test in tests if not test["name"] in ("layering",)]
+        return [test for test in tests if not test["name"] in ("layering", "packaging_setup", "packaging_quickstart")]
     return tests
 
 

@@ -31,12 +31,12 @@ int RemoveDeadMount(const std::string& mountpoint) {
   }
   fmt::print("{}: removed a mount whose daemon was dead; the next mount takes up its files\n",
              mountpoint);
-  return kExitOk;
+  return kExitLeft;  // what it had not uploaded is unknown here
 }
 
 int Report(const status::Summary& left) {
   fmt::print("{}\n", DescribeLeft(left));
-  fmt::print(stderr, "{}", DescribeStuck(left));
+  fmt::print(stderr, "{}", NameLeft(left));
   return IsNothing(left) ? kExitOk : kExitLeft;
 }
 

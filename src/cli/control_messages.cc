@@ -44,16 +44,33 @@ std::string TextOf(const json& message, const char* key) {
   return found != message.end() && found->is_string() ? found->get<std::string>() : "";
 }
 
-json ToJson(const Summary& summary) {
-  json stuck = json::array();
-  for (const Line& line : summary.stuck) {
-    stuck.push_back({{"path", line.path}, {"state", line.state}, {"note", line.note}});
+json ToJson(const std::vector<Line>& lines) {
+  json list = json::array();
+  for (const Line& line : lines) {
+    list.push_back({{"path", line.path}, {"state", line.state}, {"note", line.note}});
   }
-  return {{"items_pending", summary.items_pending},
-          {"bytes_pending", summary.bytes_pending},
-          {"bytes_done", summary.bytes_done},
-          {"items_stuck", summary.items_stuck},
-          {"stuck", stuck}};
+  return list;
+}
+
+json ToJson(const Summary& summary) {
+  return {{"items_pending", summary.items_pending}, {"bytes_pending", summary.bytes_pending},
+          {"bytes_done", summary.bytes_done},       {"items_stuck", summary.items_stuck},
+          {"stuck", ToJson(summary.stuck)},         {"waiting", ToJson(summary.waiting)}};
+}
+
+std::vector<Line> LinesOf(const json& message, const char* key) {
+  std::vector<Line> lines;
+  const auto found = message.find(key);
+  if (found == message.end() || !found->is_array()) return lines;
+  for (const json& element : *found) {
+    if (!element.is_object()) continue;
+    Line line;
+    line.path = TextOf(element, "path");
+    line.state = TextOf(element, "state");
+    line.note = TextOf(element, "note");
+    lines.push_back(std::move(line));
+  }
+  return lines;
 }
 
 Summary SummaryOf(const json& message) {
@@ -62,16 +79,8 @@ Summary SummaryOf(const json& message) {
   summary.bytes_pending = NumberOf(message, "bytes_pending");
   summary.bytes_done = NumberOf(message, "bytes_done");
   summary.items_stuck = NumberOf(message, "items_stuck");
-  const auto stuck = message.find("stuck");
-  if (stuck == message.end() || !stuck->is_array()) return summary;
-  for (const json& element : *stuck) {
-    if (!element.is_object()) continue;
-    Line line;
-    line.path = TextOf(element, "path");
-    line.state = TextOf(element, "state");
-    line.note = TextOf(element, "note");
-    summary.stuck.push_back(std::move(line));
-  }
+  summary.stuck = LinesOf(message, "stuck");
+  summary.waiting = LinesOf(message, "waiting");
   return summary;
 }
 

@@ -146,6 +146,11 @@ int Daemon::Run(ReadyPipe& ready) {
   leaving_->Await({});
   const status::Summary left = status::Summarise(*store_, *uploader_, {});
   Log::Notice("{}", DescribeLeft(left));
+  for (std::string names = NameLeft(left); !names.empty();) {
+    const size_t end = names.find('\n');
+    Log::Notice("left: {}", names.substr(0, end));
+    names.erase(0, end + 1);
+  }
   if (!served) return kExitFailed;
   return IsNothing(left) ? kExitOk : kExitLeft;
 }

@@ -5,6 +5,20 @@
 #include "status/show.h"
 
 namespace outboxfs::cli {
+namespace {
+
+// A line for each of `lines`, which are the first of `all`.
+std::string Name(const std::vector<status::Line>& lines, uint64_t all) {
+  std::string text;
+  for (const status::Line& line : lines) {
+    text += fmt::format("{}: {}{}{}\n", line.state, status::ShowPath(line.path),
+                        line.note.empty() ? "" : ": ", status::ShowPath(line.note));
+  }
+  if (all > lines.size()) text += fmt::format("… and {} more\n", all - lines.size());
+  return text;
+}
+
+}  // namespace
 
 bool IsNothing(const status::Summary& left) {
   return left.items_pending == 0 && left.items_stuck == 0;
@@ -25,15 +39,11 @@ std::string DescribeLeft(const status::Summary& left) {
 }
 
 std::string DescribeStuck(const status::Summary& left) {
-  std::string text;
-  for (const status::Line& line : left.stuck) {
-    text += fmt::format("{}: {}{}{}\n", line.state, status::ShowPath(line.path),
-                        line.note.empty() ? "" : ": ", status::ShowPath(line.note));
-  }
-  if (left.items_stuck > left.stuck.size()) {
-    text += fmt::format("… and {} more\n", left.items_stuck - left.stuck.size());
-  }
-  return text;
+  return Name(left.stuck, left.items_stuck);
+}
+
+std::string NameLeft(const status::Summary& left) {
+  return Name(left.waiting, left.items_pending) + DescribeStuck(left);
 }
 
 }  // namespace outboxfs::cli

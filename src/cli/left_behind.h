@@ -12,5 +12,7 @@ bool IsNothing(const status::Summary& left);
 std::string DescribeLeft(const status::Summary& left);
 // A line for each stuck item that the summary names, with its reason.
 std::string DescribeStuck(const status::Summary& left);
+// A line for each item that the summary names, whether it waits or is stuck.
+std::string NameLeft(const status::Summary& left);
 
 }  // namespace outboxfs::cli

@@ -128,11 +128,13 @@ Result<Config> LoadConfig(const ConfigSources& sources) {
 }
 
 Status LoadCredentials(Config& config) {
-  remote::Credentials credentials{config.token, config.user, config.password};
+  remote::Credentials credentials{
+      .token = config.token, .user = config.user, .password = config.password};
   if (!config.token_file.empty()) {
     Result<std::string> token = ReadSecretFile(config.token_file);
     if (!token) return Fail(token.error().Prepend("token file"));
     credentials.token = *token;
+    credentials.reread_token = [file = config.token_file] { return ReadSecretFile(file); };
   }
   if (!config.password_file.empty()) {
     Result<std::string> password = ReadSecretFile(config.password_file);

@@ -174,7 +174,7 @@ std::vector<OptionSpec> Mounting() {
      "how long a listing of a remote directory is believed",
      Duration([](Config& c) -> auto& { return c.dir_cache_time; })},
     {"attr-timeout", "", kMount, OptionKind::kValue, "DURATION", "1s",
-     "how long the kernel keeps attributes",
+     "how long the kernel keeps attributes of files that are being written",
      Duration([](Config& c) -> auto& { return c.mount.attr_timeout; })},
     {"uid", "", kMount, OptionKind::kValue, "ID", std::to_string(::getuid()),
      "owner of files that came from elsewhere",

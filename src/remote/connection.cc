@@ -124,7 +124,8 @@ Result<std::unique_ptr<Connection>> Connection::Open(const ConnectOptions& optio
         },
         RealClock());
   } else {
-    connection->tokens_ = std::make_unique<TokenSource>(credentials.token);
+    connection->tokens_ =
+        std::make_unique<TokenSource>(credentials.token, credentials.reread_token);
   }
   return connection;
 }

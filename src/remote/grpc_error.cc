@@ -4,6 +4,7 @@
 
 #include <cerrno>
 #include <string>
+#include <utility>
 
 namespace outboxfs::remote {
 namespace {
@@ -156,6 +157,21 @@ const Row& RowFor(int status, std::string_view text) {
   return kRows[std::size(kRows) - 1];
 }
 
+// gRPC tells the story of a failed connection in all its layers; these are what a person can act
+// on.
+std::string_view InPlainWords(const std::string& message) {
+  constexpr std::pair<std::string_view, std::string_view> kKnown[] = {
+      {"certificate verify failed",
+       "the server's certificate is not trusted (--ca-file names whom to trust)"},
+      {"is not in peer certificate", "the server's certificate is made for another name"},
+      {"wrong version number", "the server does not speak TLS at this port (https://)"},
+  };
+  for (const auto& [part, words] : kKnown) {
+    if (message.find(part) != std::string::npos) return words;
+  }
+  return message;
+}
+
 Error Make(const Row& row, std::string_view call, std::string_view text) {
   return Error{row.code, row.retry, std::string(call) + ": " + std::string(text)};
 }
@@ -182,7 +198,12 @@ Error FromStatus(const grpc::Status& status, std::string_view call) {
                                                 "unauthenticated"};
   const auto code = static_cast<size_t>(status.error_code());
   std::string text(code < std::size(kNames) ? kNames[code] : "unknown status");
-  if (!status.error_message().empty()) text += ": " + status.error_message();
+  const std::string& message = status.error_message();
+  const bool unavailable = status.error_code() == grpc::UNAVAILABLE;
+  if (!message.empty()) {
+    text += ": ";
+    text += unavailable ? InPlainWords(message) : message;
+  }
   // The name of the code is not matched: only what the server wrote.
   return Make(RowFor(status.error_code(), status.error_message()), call, text);
 }

@@ -1,6 +1,7 @@
 // The face of the room: one connection to a CloudDrive2 server, and what is built upon it.
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <string>
 
@@ -30,6 +31,8 @@ struct Credentials {
   std::string token;  // API token or JWT; else user and password through GetToken, renewed
   std::string user;
   std::string password;
+  // Reads the token again where it came from; asked when the server refuses it. May be empty.
+  std::function<Result<std::string>()> reread_token;
 };
 
 struct ConnectOptions {

@@ -18,7 +18,8 @@ constexpr std::chrono::seconds kRenewalPause{10};  // after a refusal
 
 }  // namespace
 
-TokenSource::TokenSource(std::string fixed) : clock_(RealClock()), text_(std::move(fixed)) {
+TokenSource::TokenSource(std::string given, Reread reread)
+    : reread_(std::move(reread)), clock_(RealClock()), text_(std::move(given)) {
   RegisterSecret(text_);
 }
 
@@ -37,7 +38,12 @@ Result<std::string> TokenSource::Get(const std::stop_token& stop) {
       if (UsableLocked(now)) return text_;  // good for some minutes still
       if (!fetching_) return Fail(*error_);
       if (stop.stop_requested()) return Fail(ECANCELED, "GetToken: stopped");
+      const uint64_t before = fetches_;
       fetched_.Wait(mu_, stop);
+      // Not one after another: a server that swallows everything would cost each its own timeout.
+      // Only a fetch that its own caller stopped says nothing about the next.
+      const bool failed = fetches_ != before && error_ && error_->code != ECANCELED;
+      if (failed && !UsableLocked(clock_.Now())) return Fail(*error_);
       continue;
     }
     fetching_ = true;
@@ -45,6 +51,7 @@ Result<std::string> TokenSource::Get(const std::stop_token& stop) {
     Result<Token> token = fetch_(stop);
     mu_.lock();
     fetching_ = false;
+    ++fetches_;
     fetched_.NotifyAll();
     TakeLocked(std::move(token));
     if (error_ && !UsableLocked(clock_.Now())) return Fail(*error_);
@@ -74,10 +81,22 @@ void TokenSource::TakeLocked(Result<Token> fetched) {
   renew_at_ = expires_at_ - std::min<nanoseconds>(kRenewBefore, left / 2);
 }
 
-bool TokenSource::Refused(const std::string& token) {
+bool TokenSource::RefusedGiven(const std::string& token) {
+  if (!reread_) return false;
+  Result<std::string> fresh = reread_();
+  if (!fresh) Log::Warning("token: {}", fresh.error().text);
   MutexLock lock(mu_);
-  if (!fetch_) return false;
-  if (text_ != token) return true;                         // somebody renewed it meanwhile
+  if (text_ != token) return true;
+  if (!fresh || *fresh == token) return false;
+  text_ = *std::move(fresh);
+  RegisterSecret(text_);
+  return true;
+}
+
+bool TokenSource::Refused(const std::string& token) {
+  if (!fetch_) return RefusedGiven(token);
+  MutexLock lock(mu_);
+  if (text_ != token) return true;  // somebody renewed it meanwhile
   const SteadyTime now = clock_.Now();
   if (now < no_renewal_before_) return false;  // one more will fare no better
   no_renewal_before_ = now + kRenewalPause;

@@ -7,6 +7,7 @@
 #include <sys/statvfs.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <cstdio>
@@ -37,14 +38,14 @@ struct stat StatOf(const struct statx& stx) {
   return st;
 }
 
-// As rename(2), but EEXIST when the target exists.
-int RenameNoReplace(const std::string& from, const std::string& to) {
-  return ::renameat2(AT_FDCWD, from.c_str(), AT_FDCWD, to.c_str(), RENAME_NOREPLACE);
+bool IsLink(int folder, const std::string& name) {
+  struct stat st {};
+  return ::fstatat(folder, name.c_str(), &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISLNK(st.st_mode);
 }
 
-bool Exists(const std::string& local) {
+bool Exists(int folder, const std::string& name) {
   struct stat st {};
-  return ::lstat(local.c_str(), &st) == 0;
+  return ::fstatat(folder, name.c_str(), &st, AT_SYMLINK_NOFOLLOW) == 0;
 }
 
 // Copies without moving the bytes through this program where the file system can.
@@ -87,11 +88,46 @@ std::string DirStore::PrivatePath(const std::string& name) const {
   return directory_ + "/" + std::string(kPrivateFolder) + "/" + name;
 }
 
-Result<Entry> DirStore::Describe(const std::string& path) const {
+std::string DirStore::Place::ByHandle() const {
+  return "/proc/self/fd/" + std::to_string(folder.get()) + "/" + name;
+}
+
+// One name at a time: an open with the whole path would follow links in its middle.
+Result<FileDescriptor> DirStore::OpenFolder(const std::string& path) const {
+  constexpr int kFlags = O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC;
+  FileDescriptor folder(::openat(lock_.get(), ".", kFlags));
+  if (!folder) return FailErrno(errno, "served directory");
+  for (size_t begin = 1; begin < path.size();) {
+    const size_t end = std::min(path.find('/', begin), path.size());
+    const std::string name = path.substr(begin, end - begin);
+    FileDescriptor next(::openat(folder.get(), name.c_str(), kFlags));
+    if (!next) {
+      const int error = errno == ENOTDIR && IsLink(folder.get(), name) ? ENOENT : errno;
+      return Fail(error, error == ENOTDIR ? "not a folder" : "folder not found");
+    }
+    folder = std::move(next);
+    begin = end + 1;
+  }
+  return folder;
+}
+
+Result<DirStore::Place> DirStore::PlaceOf(const std::string& path) const {
+  Result<FileDescriptor> folder = OpenFolder(ParentOf(path));
+  if (!folder) return Fail(folder.error());
+  return Place{std::move(*folder), path == "/" ? "." : NameOf(path)};
+}
+
+Result<Entry> DirStore::Find(const std::string& path) const {
+  const Result<Place> place = PlaceOf(path);
+  if (!place) return Fail(place.error());
+  return Describe(*place, path);
+}
+
+Result<Entry> DirStore::Describe(const Place& place, const std::string& path) const {
   struct statx stx {};
-  const std::string local = Local(path);
   const int flags = AT_SYMLINK_NOFOLLOW | AT_STATX_DONT_SYNC;
-  if (::statx(AT_FDCWD, local.c_str(), flags, STATX_BASIC_STATS | STATX_BTIME, &stx) < 0) {
+  if (::statx(place.folder.get(), place.name.c_str(), flags, STATX_BASIC_STATS | STATX_BTIME,
+              &stx) < 0) {
     return Fail(errno, errno == ENOENT ? "file not found" : "cannot read entry");
   }
   if (!S_ISREG(stx.stx_mode) && !S_ISDIR(stx.stx_mode)) return Fail(ENOENT, "file not found");
@@ -104,22 +140,26 @@ Result<Entry> DirStore::Describe(const std::string& path) const {
              ((stx.stx_mask & STATX_BTIME) != 0 ? std::to_string(entry.created_ns) : "0");
   if (!entry.is_directory) {
     entry.size = stx.stx_size;
-    entry.hashes = hash_memory_.Recall(local, StatOf(stx));
+    entry.hashes = hash_memory_.Recall(place.ByHandle(), StatOf(stx));
   }
   return entry;
 }
 
-Result<Entry> DirStore::Find(const std::string& path) const { return Describe(path); }
-
 Status DirStore::List(const std::string& folder, size_t batch_size,
                       const std::function<bool(std::vector<Entry>)>& batch) const {
-  const std::unique_ptr<DIR, CloseDir> dir(::opendir(Local(folder).c_str()));
-  if (!dir) return Fail(errno, errno == ENOTDIR ? "not a folder" : "folder not found");
+  Place place;
+  Result<FileDescriptor> opened = OpenFolder(folder);
+  if (!opened) return Fail(opened.error());
+  place.folder = std::move(*opened);
+  const int fd = ::openat(place.folder.get(), ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  const std::unique_ptr<DIR, CloseDir> dir(fd < 0 ? nullptr : ::fdopendir(fd));
+  if (!dir) return Fail(errno, "cannot read the folder");
   std::vector<Entry> entries;
   while (const dirent* item = ::readdir(dir.get())) {  // NOLINT(concurrency-mt-unsafe): own DIR
     const std::string name = item->d_name;
     if (!CheckName(name) || (folder == "/" && name == kPrivateFolder)) continue;
-    Result<Entry> entry = Describe(JoinPath(folder, name));
+    place.name = name;
+    Result<Entry> entry = Describe(place, JoinPath(folder, name));
     if (!entry) continue;  // gone meanwhile, or of a kind that is not shown
     entries.push_back(std::move(*entry));
     if (entries.size() < batch_size) continue;
@@ -131,32 +171,39 @@ Status DirStore::List(const std::string& folder, size_t batch_size,
 
 Result<Entry> DirStore::CreateFolder(const std::string& parent, const std::string& name) {
   const std::string path = JoinPath(parent, name);
-  if (::mkdir(Local(path).c_str(), 0755) < 0) {
+  const Result<Place> place = PlaceOf(path);
+  if (!place) return Fail(place.error());
+  if (::mkdirat(place->folder.get(), place->name.c_str(), 0755) < 0) {
     if (errno == EEXIST) return Fail(EEXIST, "folder already exists");
     return Fail(errno, errno == ENOENT ? "parent folder not found" : "cannot create folder");
   }
-  return Describe(path);
+  return Describe(*place, path);
 }
 
 Result<std::string> DirStore::RenameFree(const std::string& from, const std::string& path) {
-  if (RenameNoReplace(Local(from), Local(path)) < 0) {
+  const Result<Place> source = PlaceOf(from);
+  if (!source) return Fail(source.error());
+  const Result<Place> target = PlaceOf(path);
+  if (!target) return Fail(target.error());
+  if (::renameat2(source->folder.get(), source->name.c_str(), target->folder.get(),
+                  target->name.c_str(), RENAME_NOREPLACE) < 0) {
     if (errno == EEXIST) return Fail(EEXIST, "the name already exists");
     return Fail(errno, errno == ENOENT ? "file not found" : "cannot rename");
   }
-  IndexFile(path);
+  IndexFile(*target, path);
   return path;
 }
 
 Result<std::string> DirStore::Rename(const std::string& path, const std::string& new_name) {
-  if (Result<Entry> entry = Describe(path); !entry) return Fail(entry.error());
+  if (Result<Entry> entry = Find(path); !entry) return Fail(entry.error());
   return RenameFree(path, JoinPath(ParentOf(path), new_name));
 }
 
 Result<std::optional<std::string>> DirStore::Move(const std::string& path,
                                                   const std::string& folder,
                                                   MoveConflict conflict) {
-  if (Result<Entry> entry = Describe(path); !entry) return Fail(entry.error());
-  Result<Entry> target_folder = Describe(folder);
+  if (Result<Entry> entry = Find(path); !entry) return Fail(entry.error());
+  Result<Entry> target_folder = Find(folder);
   if (!target_folder || !target_folder->is_directory) {
     return Fail(ENOENT, "target folder not found");
   }
@@ -181,9 +228,11 @@ Result<std::optional<std::string>> DirStore::Move(const std::string& path,
 
 Status DirStore::Delete(const std::string& path) {
   if (path == "/") return Fail(EPERM, "the root cannot be deleted");
-  if (Result<Entry> entry = Describe(path); !entry) return Fail(entry.error());
+  const Result<Place> place = PlaceOf(path);
+  if (!place) return Fail(place.error());
+  if (Result<Entry> entry = Describe(*place, path); !entry) return Fail(entry.error());
   std::error_code error;
-  std::filesystem::remove_all(Local(path), error);
+  std::filesystem::remove_all(place->ByHandle(), error);
   if (error) return Fail(error.value(), "cannot delete: " + error.message());
   return {};
 }
@@ -196,7 +245,10 @@ Result<Space> DirStore::GetSpace() const {
 }
 
 Result<FileDescriptor> DirStore::OpenFile(const std::string& path) const {
-  auto file = disk::Open(Local(path), O_RDONLY | O_NOFOLLOW);
+  const Result<Place> place = PlaceOf(path);
+  if (!place) return Fail(place.error());
+  // A named pipe must not hold us: it is found out below.
+  auto file = disk::Open(place->ByHandle(), O_RDONLY | O_NOFOLLOW | O_NONBLOCK);
   if (!file) return Fail(file.error());
   const Result<struct stat> st = disk::Stat(file->get());
   if (!st || !S_ISREG(st->st_mode)) return Fail(ENOENT, "not a file");
@@ -223,16 +275,19 @@ Status DirStore::RemovePrivate(const std::string& name) { return disk::Remove(Pr
 Result<Published> DirStore::Publish(const std::string& name, const std::string& path,
                                     Existing existing) {
   const std::string from = PrivatePath(name);
-  Published published{path, Exists(Local(path)), false};
-  int failed = 0;
-  if (existing == Existing::kReplace) {
-    failed = ::rename(from.c_str(), Local(path).c_str());
-  } else {
-    failed = RenameNoReplace(from, Local(path));
+  Result<Place> place = PlaceOf(path);
+  if (!place) {
+    if (place.error().code == ENOENT) return Fail(ENOENT, "parent folder not found");
+    return Fail(place.error());
   }
+  const int folder = place->folder.get();
+  Published published{path, Exists(folder, place->name), false};
+  const unsigned flags = existing == Existing::kReplace ? 0 : RENAME_NOREPLACE;
+  int failed = ::renameat2(AT_FDCWD, from.c_str(), folder, place->name.c_str(), flags);
   for (int number = 1; failed < 0 && errno == EEXIST && existing == Existing::kNewName; ++number) {
     published = {NumberedName(path, number), false, false};
-    failed = RenameNoReplace(from, Local(published.path));
+    place->name = NameOf(published.path);
+    failed = ::renameat2(AT_FDCWD, from.c_str(), folder, place->name.c_str(), flags);
   }
   if (failed < 0 && errno == EEXIST && existing == Existing::kSkip) {
     published.skipped = true;
@@ -243,14 +298,16 @@ Result<Published> DirStore::Publish(const std::string& name, const std::string& 
     if (errno == EEXIST) return Fail(EEXIST, "the file already exists");
     return Fail(errno, errno == ENOENT ? "parent folder not found" : "cannot place the file");
   }
-  IndexFile(published.path);
+  IndexFile(*place, published.path);
   return published;
 }
 
 Result<bool> DirStore::CopyKnown(uint64_t size, const Hashes& hashes, const std::string& name) {
   const std::optional<std::string> source = hash_memory_.Find(size, hashes);
   if (!source) return false;
-  auto from = disk::Open(*source, O_RDONLY | O_NOFOLLOW);
+  const Result<std::string> path = NormalizePath(source->substr(directory_.size()));
+  if (!path) return false;
+  auto from = OpenFile(*path);
   if (!from) return false;
   auto to = OpenPrivate(name, 0);
   if (!to) return Fail(to.error());
@@ -264,11 +321,12 @@ Result<bool> DirStore::CopyKnown(uint64_t size, const Hashes& hashes, const std:
   return true;
 }
 
-void DirStore::IndexFile(const std::string& path) {
+void DirStore::IndexFile(const Place& place, const std::string& path) {
   struct stat st {};
-  const std::string local = Local(path);
+  const std::string local = place.ByHandle();
   if (::lstat(local.c_str(), &st) < 0 || !S_ISREG(st.st_mode)) return;
-  hash_memory_.Index(local, static_cast<uint64_t>(st.st_size), hash_memory_.Recall(local, st));
+  hash_memory_.Index(Local(path), static_cast<uint64_t>(st.st_size),
+                     hash_memory_.Recall(local, st));
 }
 
 }  // namespace outboxfs::server

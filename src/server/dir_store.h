@@ -1,7 +1,7 @@
 // A directory of the local file system as the cloud: server paths to entries and back. Files appear
 // atomically: they are written below a private folder of the same file system and renamed. Only
-// regular files and directories are shown; symbolic links are neither shown nor followed at the end
-// of a path.
+// regular files and directories are shown; symbolic links are neither shown nor followed, wherever
+// they stand in a path: nothing outside of the directory can be reached.
 #pragma once
 
 #include <cstdint>
@@ -85,10 +85,21 @@ class DirStore {
   std::string Local(const std::string& path) const;
 
  private:
+  // Where an entry is, or would be: its folder, held open, and its name in there.
+  struct Place {
+    FileDescriptor folder;
+    std::string name;
+    // For calls that want a path: nothing on it can be exchanged.
+    std::string ByHandle() const;
+  };
+
   DirStore(std::string directory, FileDescriptor lock);
-  Result<Entry> Describe(const std::string& path) const;
+  // ENOENT also when a symbolic link is on the way.
+  Result<FileDescriptor> OpenFolder(const std::string& path) const;
+  Result<Place> PlaceOf(const std::string& path) const;
+  Result<Entry> Describe(const Place& place, const std::string& path) const;
   Result<std::string> RenameFree(const std::string& from, const std::string& path);
-  void IndexFile(const std::string& path);
+  void IndexFile(const Place& place, const std::string& path);
 
   const std::string directory_;
   FileDescriptor lock_;

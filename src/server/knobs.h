@@ -61,7 +61,8 @@ struct Knobs {
   bool replay = true;
   Binding binding = Binding::kNewest;
   bool events_before_start = true;  // false: the first event follows the answer of the start
-  Millis start_delay{0};            // the answer of the start is held back so long
+  Millis start_delay{0};            // the answer of the start is held back so long; 20 ms would
+                                    // halve the rate of small files, so tests switch it on
   bool replay_terminal = false;     // terminal statuses sent without a channel: kept, else lost
   uint32_t drop_channel_every = 0;  // the channel breaks after every n-th message; 0: never
 

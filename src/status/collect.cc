@@ -12,7 +12,7 @@ using cache::State;
 using upload::Phase;
 using upload::Progress;
 
-constexpr size_t kStuckShown = 10;
+constexpr size_t kNamed = 10;  // of each kind in a summary
 
 using ProgressById = std::unordered_map<cache::ItemId, Progress>;
 
@@ -111,9 +111,10 @@ Summary Summarise(const cache::Store& store, const upload::Uploader& uploader,
       ++summary.items_pending;
       summary.bytes_pending += line.size;
       summary.bytes_done += line.bytes_done;
+      if (summary.waiting.size() < kNamed) summary.waiting.push_back(line);
     } else if (IsStuck(item)) {
       ++summary.items_stuck;
-      if (summary.stuck.size() < kStuckShown) summary.stuck.push_back(line);
+      if (summary.stuck.size() < kNamed) summary.stuck.push_back(line);
     }
   }
   return summary;

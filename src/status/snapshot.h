@@ -53,9 +53,10 @@ struct Snapshot {
 struct Summary {
   uint64_t items_pending = 0;  // will be uploaded without anybody's help
   uint64_t bytes_pending = 0;
-  uint64_t bytes_done = 0;   // of bytes_pending, acknowledged by the server
-  uint64_t items_stuck = 0;  // parked or interrupted: need a person
-  std::vector<Line> stuck;   // the first few of them
+  uint64_t bytes_done = 0;    // of bytes_pending, acknowledged by the server
+  uint64_t items_stuck = 0;   // parked or interrupted: need a person
+  std::vector<Line> stuck;    // the first few of them
+  std::vector<Line> waiting;  // the first few of the pending ones
 };
 
 }  // namespace outboxfs::status

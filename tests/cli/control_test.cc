@@ -45,6 +45,7 @@ TEST(ControlMessages, AReplySurvivesTheWay) {
   reply.count = 3;
   reply.summary = {.items_pending = 1, .bytes_pending = 10, .bytes_done = 4, .items_stuck = 1};
   reply.summary.stuck = {{.path = "/x", .state = "parked", .note = "quota"}};
+  reply.summary.waiting = {{.path = "/y", .state = "queued"}};
   const Result<ControlReply> decoded = DecodeReply(Encode(reply));
   ASSERT_TRUE(decoded);
   EXPECT_THAT(decoded->body, HasSubstr("two\nlines "));
@@ -52,6 +53,8 @@ TEST(ControlMessages, AReplySurvivesTheWay) {
   EXPECT_EQ(decoded->summary.bytes_done, 4U);
   ASSERT_EQ(decoded->summary.stuck.size(), 1U);
   EXPECT_EQ(decoded->summary.stuck[0].note, "quota");
+  ASSERT_EQ(decoded->summary.waiting.size(), 1U);
+  EXPECT_EQ(decoded->summary.waiting[0].path, "/y");
 }
 
 TEST(ControlMessages, NonsenseIsRefused) {

@@ -63,6 +63,7 @@ TEST(Start, AnUnreachableServerIsNoReasonNotToMount) {
   const Finished left = mount.Unmount({"--drain-timeout", "100ms"});
   EXPECT_EQ(left.exit_code, 3);
   EXPECT_THAT(left.out, HasSubstr("left for the next start: 1 not uploaded yet"));
+  EXPECT_THAT(left.err, HasSubstr(": /waits")) << "says which";
 }
 
 TEST(Start, WhatWasLeftGoesUpAfterTheNextStart) {
@@ -216,7 +217,8 @@ TEST(DeadMount, IsRemovedByUnmount) {
   ASSERT_TRUE(mount.ok()) << mount.error();
   mount.Kill();
   const Finished unmounted = mount.Unmount();
-  EXPECT_EQ(unmounted.exit_code, 0) << unmounted.err;
+  EXPECT_EQ(unmounted.exit_code, 3) << "nobody knows that everything was uploaded";
+  EXPECT_THAT(unmounted.out, HasSubstr("the next mount takes up its files"));
   EXPECT_TRUE(fs::is_empty(mount.path()));
 }
 
@@ -240,6 +242,39 @@ TEST(Stop, UnmountWithOpenFilesKeepsThem) {
   ::close(fd);
   ASSERT_TRUE(mount.Mount()) << mount.error();
   EXPECT_EQ(ReadWholeFile(mount / "open"), "abc");
+}
+
+// What needs a person is left behind too, however much time the drain had.
+TEST(Stop, InterruptedFilesAreNamedAndAreNotEverythingUploaded) {
+  ProgramMount mount;
+  ASSERT_TRUE(mount.ok()) << mount.error();
+  const std::string pid = mount.Status(".pid");
+  const int fd = ::open((mount / "half written").c_str(), O_WRONLY | O_CREAT | O_CLOEXEC, 0644);
+  ASSERT_GE(fd, 0);
+  ASSERT_EQ(::write(fd, "abc", 3), 3);
+  mount.Kill(pid);
+  ::close(fd);
+  ASSERT_TRUE(mount.Mount()) << mount.error();
+  ASSERT_EQ(mount.Status(".uploads.files_interrupted"), "1");
+  const Finished unmounted = mount.Unmount();
+  EXPECT_EQ(unmounted.exit_code, 3);
+  EXPECT_EQ(unmounted.out, "left for the next start: 1 that need you (see outboxfs status)\n");
+  EXPECT_THAT(unmounted.err, HasSubstr("interrupted: /half written"));
+  EXPECT_THAT(mount.Log(), HasSubstr("left: interrupted: /half written"));
+  EXPECT_THAT(mount.Log(), Not(HasSubstr("everything is uploaded")));
+}
+
+TEST(Stop, ParkedFilesAreNamedAndAreNotEverythingUploaded) {
+  TestServer server({.outcome = server::Outcome::kFatalError});
+  ProgramMount mount({.remote = server->endpoint(), .token = server->token()});
+  ASSERT_TRUE(mount.ok()) << mount.error();
+  WriteFile(mount / "refused", "bytes");
+  EXPECT_EQ(mount.WaitUploaded().exit_code, 1);
+  const Finished unmounted = mount.Unmount();
+  EXPECT_EQ(unmounted.exit_code, 3);
+  EXPECT_THAT(unmounted.err, HasSubstr("parked: /refused"));
+  EXPECT_THAT(mount.Log(), HasSubstr("left: parked: /refused"));
+  EXPECT_THAT(mount.Log(), Not(HasSubstr("everything is uploaded")));
 }
 
 TEST(Stop, NoNewWritersWhileLeaving) {

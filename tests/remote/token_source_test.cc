@@ -39,6 +39,20 @@ TEST(TokenSource, AFixedTokenIsNeverRenewed) {
   EXPECT_EQ(source.Get({}).value(), "fixed");
 }
 
+TEST(TokenSource, AGivenTokenIsReadAgainWhenItIsRefused) {
+  Result<std::string> file = std::string("old");
+  TokenSource source("old", [&file] { return file; });
+  EXPECT_FALSE(source.Refused("old")) << "the file still says the same";
+  file = Fail(ENOENT, "no file");
+  EXPECT_FALSE(source.Refused("old"));
+  EXPECT_EQ(source.Get({}).value(), "old");
+  file = std::string("new");
+  EXPECT_TRUE(source.Refused("old"));
+  EXPECT_EQ(source.Get({}).value(), "new");
+  EXPECT_TRUE(source.Refused("old")) << "somebody else read it meanwhile";
+  EXPECT_FALSE(source.Refused("new"));
+}
+
 TEST(TokenSource, FetchesOnceAndRenewsBeforeExpiry) {
   FakeClock clock;
   Fetcher fetcher{clock};
@@ -143,6 +157,97 @@ TEST(TokenSource, ManyThreadsShareOneFetch) {
   }
   EXPECT_EQ(count, 1);
   for (const std::string& token : got) EXPECT_EQ(token, "shared");
+}
+
+// Holds fetches until it is opened, and counts them.
+class Gate {
+ public:
+  void Pass() {
+    MutexLock lock(mu_);
+    ++count_;
+    changed_.NotifyAll();
+    while (!open_) changed_.Wait(mu_, {});
+  }
+  void AwaitCount(int count) {
+    MutexLock lock(mu_);
+    while (count_ < count) changed_.Wait(mu_, {});
+  }
+  void Open() {
+    MutexLock lock(mu_);
+    open_ = true;
+    changed_.NotifyAll();
+  }
+  int count() {
+    MutexLock lock(mu_);
+    return count_;
+  }
+
+ private:
+  Mutex mu_;
+  CondVar changed_;
+  int count_ ABSL_GUARDED_BY(mu_) = 0;
+  bool open_ ABSL_GUARDED_BY(mu_) = false;
+};
+
+// A clock that says how often it was asked: each Get asks once before it waits.
+class CountingClock final : public Clock {
+ public:
+  SteadyTime Now() const override {
+    ++asked_;
+    asked_.notify_all();
+    return clock_.Now();
+  }
+  int64_t WallNs() const override { return clock_.WallNs(); }
+  void AwaitAsked(int times) const {
+    for (int now = asked_; now < times; now = asked_) asked_.wait(now);
+  }
+
+ private:
+  FakeClock clock_;
+  mutable std::atomic<int> asked_ = 0;
+};
+
+TEST(TokenSource, AFailureIsSharedByThoseWhoWaited) {
+  CountingClock clock;
+  Gate gate;
+  TokenSource source(
+      [&](const std::stop_token&) -> Result<Token> {
+        gate.Pass();
+        return Fail(ETIMEDOUT, "nobody answers");
+      },
+      clock);
+  std::vector<int> codes(8);
+  {
+    std::vector<std::jthread> threads;
+    for (int& code : codes) {
+      threads.emplace_back([&source, &code] { code = source.Get({}).error().code; });
+    }
+    gate.AwaitCount(1);
+    clock.AwaitAsked(8);  // under the source's lock, which they give up only by waiting
+    gate.Open();
+  }
+  EXPECT_EQ(gate.count(), 1);
+  for (const int code : codes) EXPECT_EQ(code, ETIMEDOUT);
+  EXPECT_EQ(source.Get({}).error().code, ETIMEDOUT);
+  EXPECT_EQ(gate.count(), 2) << "who comes later tries again";
+}
+
+TEST(TokenSource, AFetchThatItsCallerStoppedIsNobodyElsesFailure) {
+  CountingClock clock;
+  Gate gate;
+  std::atomic<int> count = 0;
+  TokenSource source(
+      [&](const std::stop_token&) -> Result<Token> {
+        gate.Pass();
+        if (++count == 1) return Fail(ECANCELED, "stopped");
+        return Token{"second", std::nullopt};
+      },
+      clock);
+  std::jthread leader([&source] { EXPECT_EQ(source.Get({}).error().code, ECANCELED); });
+  gate.AwaitCount(1);
+  std::jthread waiter([&source] { EXPECT_EQ(source.Get({}).value(), "second"); });
+  clock.AwaitAsked(2);
+  gate.Open();
 }
 
 TEST(TokenSource, WaitingEndsWithTheStopToken) {

@@ -124,6 +124,40 @@ TEST(Listing, HidesLinksAndTheServersOwnFolder) {
   EXPECT_EQ(Find(client, "", "/link", &file).error_code(), grpc::StatusCode::NOT_FOUND);
 }
 
+// Whoever serves a directory has links in it; they must not give away what is beside it.
+TEST(Links, LeadNowhereInTheMiddleOfAPathEither) {
+  TestServer server;
+  RawClient client(server);
+  TempDir outside;
+  fs::create_directories(outside / "folder");
+  WriteFile(outside / "secret", "secret");
+  fs::create_directories(server.Local("/sub/inside"));
+  WriteFile(server.Local("/sub/inside/file"), "x");
+  WriteFile(server.Local("/mine"), "mine");
+  fs::create_symlink(outside.path(), server.Local("/sub/link"));
+  fs::create_symlink("inside", server.Local("/sub/near"));
+
+  clouddrive::CloudDriveFile file;
+  for (const char* path : {"/sub/link/secret", "/sub/link/folder", "/sub/near/file", "/sub/near"}) {
+    EXPECT_EQ(Find(client, "", path, &file).error_code(), grpc::StatusCode::NOT_FOUND) << path;
+  }
+  client.List("/sub/link");
+  EXPECT_EQ(client.list_status().error_code(), grpc::StatusCode::NOT_FOUND);
+  client.List("/sub/link/folder");
+  EXPECT_EQ(client.list_status().error_code(), grpc::StatusCode::NOT_FOUND);
+  EXPECT_FALSE(MakeFolder(client, "/sub/link", "made").result().success());
+  EXPECT_FALSE(Rename(client, "/sub/link/secret", "renamed").success());
+  EXPECT_FALSE(Move(client, "/mine", "/sub/link").success());
+  EXPECT_FALSE(Move(client, "/sub/link/secret", "/").success());
+  EXPECT_FALSE(Delete(client, "/sub/link/secret").success());
+  EXPECT_FALSE(Delete(client, "/sub/link").success());
+
+  EXPECT_EQ(ReadWholeFile(outside / "secret"), "secret");
+  EXPECT_EQ(std::distance(fs::directory_iterator(outside.path()), fs::directory_iterator()), 2);
+  EXPECT_TRUE(Delete(client, "/sub").success()) << "the links go, what they point to stays";
+  EXPECT_EQ(ReadWholeFile(outside / "secret"), "secret");
+}
+
 TEST(Lookup, TakesAFullPathOrAParentAndARelativePath) {
   TestServer server;
   RawClient client(server);

@@ -339,6 +339,19 @@ TEST(Upload, CanBeHeldBeforeEveryPhase) {
   }
 }
 
+TEST(Upload, NeverGoesThroughALinkOrReplacesWhatItPointsTo) {
+  TestServer server;
+  RawClient client(server);
+  TempDir outside;
+  WriteFile(outside / "f", "old");
+  std::filesystem::create_symlink(outside.path(), server.Local("/link"));
+  std::filesystem::create_symlink(outside / "f", server.Local("/g"));
+  EXPECT_EQ(client.Upload("/link/f", "abc").error_message(), "parent folder not found");
+  EXPECT_EQ(client.Upload("/g", "abc").status(), UploadStatus::Finish);
+  EXPECT_EQ(ReadWholeFile(outside / "f"), "old");
+  EXPECT_EQ(ReadWholeFile(server.Local("/g")), "abc");
+}
+
 TEST(Upload, CancelEndsItAndLeavesNothing) {
   TestServer server;
   RawClient client(server);

@@ -1,5 +1,6 @@
 #include "support/program.h"
 
+#include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
 #include <spawn.h>
@@ -12,6 +13,7 @@
 #include <cstdio>
 #include <filesystem>
 #include <thread>
+#include <utility>
 
 namespace outboxfs::test {
 namespace {
@@ -61,33 +63,75 @@ void Collect(std::array<int, 2> pipes, std::array<std::string*, 2> texts, pid_t 
 
 }  // namespace
 
+namespace {
+
+// -1 when it cannot be started. Standard input is /dev/null.
+pid_t Spawn(const std::vector<std::string>& words, const Variables& variables,
+            posix_spawn_file_actions_t& files) {
+  posix_spawn_file_actions_addopen(&files, 0, "/dev/null", O_RDONLY, 0);
+  std::vector<std::string> arguments = words;
+  std::vector<std::string> environment = EnvironmentWith(variables);
+  pid_t pid = -1;
+  const int failed = ::posix_spawnp(&pid, words.front().c_str(), &files, nullptr,
+                                    Pointers(arguments).data(), Pointers(environment).data());
+  posix_spawn_file_actions_destroy(&files);
+  return failed == 0 ? pid : -1;
+}
+
+int ExitCode(pid_t pid) {
+  int status = 0;
+  while (::waitpid(pid, &status, 0) < 0 && errno == EINTR) {
+  }
+  return WIFSIGNALED(status) ? -WTERMSIG(status) : WEXITSTATUS(status);
+}
+
+}  // namespace
+
+BackgroundProgram::BackgroundProgram(const std::vector<std::string>& words, std::string output_file,
+                                     const Variables& variables)
+    : output_file_(std::move(output_file)) {
+  posix_spawn_file_actions_t files;
+  posix_spawn_file_actions_init(&files);
+  posix_spawn_file_actions_addopen(&files, 1, output_file_.c_str(), O_WRONLY | O_CREAT | O_APPEND,
+                                   0600);
+  posix_spawn_file_actions_adddup2(&files, 1, 2);
+  pid_ = Spawn(words, variables, files);
+}
+
+BackgroundProgram::~BackgroundProgram() { Stop(SIGKILL); }
+
+bool BackgroundProgram::running() const {
+  siginfo_t info{};
+  return pid_ > 0 &&
+         ::waitid(P_PID, static_cast<id_t>(pid_), &info, WEXITED | WNOHANG | WNOWAIT) == 0 &&
+         info.si_pid == 0;
+}
+
+int BackgroundProgram::Stop(int signal) {
+  if (pid_ > 0) ::kill(pid_, signal);
+  return Join();
+}
+
+int BackgroundProgram::Join() { return pid_ > 0 ? ExitCode(std::exchange(pid_, -1)) : -1; }
+
 Finished RunProgram(const std::vector<std::string>& words, const Variables& variables) {
   std::array<int, 2> out{};
   std::array<int, 2> err{};
   if (::pipe2(out.data(), O_CLOEXEC) != 0 || ::pipe2(err.data(), O_CLOEXEC) != 0) return {};
   posix_spawn_file_actions_t files;
   posix_spawn_file_actions_init(&files);
-  posix_spawn_file_actions_addopen(&files, 0, "/dev/null", O_RDONLY, 0);
   posix_spawn_file_actions_adddup2(&files, out[1], 1);
   posix_spawn_file_actions_adddup2(&files, err[1], 2);
-  std::vector<std::string> arguments = words;
-  std::vector<std::string> environment = EnvironmentWith(variables);
-  pid_t pid = 0;
   Finished result;
-  const int failed = ::posix_spawnp(&pid, words.front().c_str(), &files, nullptr,
-                                    Pointers(arguments).data(), Pointers(environment).data());
-  posix_spawn_file_actions_destroy(&files);
+  const pid_t pid = Spawn(words, variables, files);
   ::close(out[1]);
   ::close(err[1]);
-  if (failed != 0) {
+  if (pid < 0) {
     result.err = "cannot start " + words.front();
     return result;
   }
   Collect({out[0], err[0]}, {&result.out, &result.err}, pid);
-  int status = 0;
-  while (::waitpid(pid, &status, 0) < 0 && errno == EINTR) {
-  }
-  result.exit_code = WIFSIGNALED(status) ? -WTERMSIG(status) : WEXITSTATUS(status);
+  result.exit_code = ExitCode(pid);
   return result;
 }
 
@@ -119,11 +163,15 @@ ProgramMount::~ProgramMount() {
 Finished ProgramMount::Outboxfs(const std::vector<std::string>& words) const {
   std::vector<std::string> all = {OUTBOXFS_PROGRAM};
   all.insert(all.end(), words.begin(), words.end());
-  return RunProgram(all, {{"HOME", dir_.path()},
-                          {"XDG_CACHE_HOME", dir_ / "xdg-cache"},
-                          {"XDG_CONFIG_HOME", dir_ / "xdg-config"},
-                          {"XDG_RUNTIME_DIR", dir_.path()},
-                          {"OUTBOXFS_TOKEN", spec_.token}});
+  return RunProgram(all, Home());
+}
+
+Variables ProgramMount::Home() const {
+  return {{"HOME", dir_.path()},
+          {"XDG_CACHE_HOME", dir_ / "xdg-cache"},
+          {"XDG_CONFIG_HOME", dir_ / "xdg-config"},
+          {"XDG_RUNTIME_DIR", dir_.path()},
+          {"OUTBOXFS_TOKEN", spec_.token}};
 }
 
 bool ProgramMount::Mount() {
@@ -155,7 +203,8 @@ std::string ProgramMount::Status(const std::string& query) const {
   return text;
 }
 
-void ProgramMount::Kill(const std::string& pid) {
+void ProgramMount::Kill(std::string pid) {
+  if (pid.empty()) pid = Status(".pid");
   ASSERT_FALSE(pid.empty());
   ::kill(std::stoi(pid), SIGKILL);
   // Its parent is init or whoever reaps here: gone when it is gone or a zombie.

@@ -9,6 +9,7 @@
 #pragma once
 
 #include <chrono>
+#include <csignal>
 #include <functional>
 #include <map>
 #include <string>
@@ -32,6 +33,28 @@ Finished RunProgram(const std::vector<std::string>& words, const Variables& vari
 // Looks again until `condition` holds; false when it still does not after `longest`.
 bool Eventually(const std::function<bool()>& condition,
                 std::chrono::milliseconds longest = std::chrono::seconds(20));
+
+// A program that runs until it is stopped or gone out of scope. What it says goes into a file.
+class BackgroundProgram {
+ public:
+  BackgroundProgram(const std::vector<std::string>& words, std::string output_file,
+                    const Variables& variables = {});
+  ~BackgroundProgram();
+  BackgroundProgram(const BackgroundProgram&) = delete;
+  BackgroundProgram& operator=(const BackgroundProgram&) = delete;
+
+  int pid() const { return pid_; }
+  bool running() const;
+  std::string output() const { return ReadWholeFile(output_file_); }
+  // Asks it to end and waits: its exit code, or -signal.
+  int Stop(int signal = SIGTERM);
+  // Waits for an end of its own accord.
+  int Join();
+
+ private:
+  std::string output_file_;
+  int pid_ = -1;
+};
 
 struct MountSpec {
   std::string remote;              // empty: embedded:CLOUD with the mount's own directory
@@ -59,6 +82,9 @@ class ProgramMount {
 
   // `outboxfs WORDS` with this mount's home.
   Finished Outboxfs(const std::vector<std::string>& words) const;
+  Variables Home() const;
+  // Changes what the next Mount is told.
+  MountSpec& spec() { return spec_; }
   // Mounts (again) with the same directories; false with error() when it cannot.
   bool Mount();
   // Exit code of `outboxfs unmount FLAGS mnt`.
@@ -67,10 +93,9 @@ class ProgramMount {
   Finished WaitUploaded(const std::string& timeout = "90s") const;
   // "" when there is no such mount; else a member of status --json, by jq's syntax.
   std::string Status(const std::string& query) const;
-  // kill -9 of the daemon; the mount stays behind dead. Starting any program flushes the files that
-  // are open here: a test that has some takes the process's number before.
-  void Kill() { Kill(Pid()); }
-  void Kill(const std::string& pid);
+  // kill -9 of the daemon; the mount stays behind dead. Asks for its pid by a program, which
+  // inherits this process's files and closes them: name it where that close must not be.
+  void Kill(std::string pid = "");
   std::string Pid() const { return Status(".pid"); }
   // Files in the staging directory that have bytes (empty ones are kept ready for use).
   size_t StagedFiles() const;
