@@ -142,7 +142,8 @@ bool LooksLikeName(std::string_view text) {
   const size_t dot = text.rfind('.');
   if (dot == std::string_view::npos || dot == 0 || dot + 1 == text.size()) return false;
   const std::string_view extension = text.substr(dot + 1);
-  return extension.size() <= kMaxExtension && std::all_of(extension.begin(), extension.end(), IsAlnum);
+  return extension.size() <= kMaxExtension &&
+         std::all_of(extension.begin(), extension.end(), IsAlnum);
 }
 
 // The end of the quoted name that begins at `at`; npos: none does.

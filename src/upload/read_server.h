@@ -71,7 +71,7 @@ class ReadServer {
   Status Serve(Lane& lane, const Piece& piece, std::vector<std::byte>& buffer,
                std::optional<Trouble>& trouble);
   Status WaitForRate(const Lane& lane, uint64_t bytes);
-  void Finish(const std::shared_ptr<Lane>& lane, const Piece& piece, const Status& outcome,
+  void Finish(const std::shared_ptr<Lane>& lane, Piece piece, const Status& outcome,
               std::optional<Trouble> trouble);
   void Leave(Lane& lane);
   void CountServed(Lane& lane, const ByteRange& range);
