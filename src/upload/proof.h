@@ -20,7 +20,7 @@ struct Evidence {
   bool hash_given = false;  // the server asked for a whole-file hash of ours, or was told one
   // The server said Finish or Skipped for exactly these bytes, or its queue shows that it is done
   // with them. Without that only a listed hash proves anything, and only one that is new (P2).
-  bool reported = true;
+  bool reported = false;
 };
 
 enum class Finding {

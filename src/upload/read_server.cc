@@ -59,6 +59,7 @@ struct ReadServer::Lane {
   int running = 0;                             // pieces in a thread's hands
   bool ended = false;                          // serves nothing more
   bool tell_idle = false;                      // OnIdle is owed once nothing runs
+  bool unsure = false;                         // see Progress
   std::atomic<uint64_t> served{0};
 
   bool HasWork(SteadyTime now) const {
@@ -172,6 +173,8 @@ bool ReadServer::CloseGently(RunKey key) {
     lane->tell_idle = lane->running > 0;
     idle = !lane->tell_idle;
     unsure.swap(lane->again);
+    lane->unsure = std::any_of(unsure.begin(), unsure.end(),
+                               [](const Piece& piece) { return !piece.may_have_arrived; });
   }
   // Sent, but the reply was lost: what the server had not got it would have waited for.
   for (const Piece& piece : unsure) {
@@ -201,7 +204,7 @@ ReadServer::Progress ReadServer::ProgressOf(RunKey key) const {
   MutexLock lock(lanes_->mu);
   const auto it = lanes_->by_key.find(key);
   if (it == lanes_->by_key.end()) return {};
-  return Progress{it->second->served, !it->second->asked.empty()};
+  return Progress{it->second->served, !it->second->asked.empty(), it->second->unsure};
 }
 
 void ReadServer::Run(const std::stop_token& stop) {
@@ -285,6 +288,7 @@ void ReadServer::Finish(const std::shared_ptr<Lane>& lane, Piece piece, const St
     MutexLock lock(lanes_->mu);
     if (lane->ended) {
       sent |= lane->tell_idle && again && piece.may_have_arrived;  // as in CloseGently
+      lane->unsure |= again && !sent;
       trouble.reset();
     } else if (outcome || unwanted) {
       lane->Done(piece);

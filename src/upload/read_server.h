@@ -55,6 +55,7 @@ class ReadServer {
   struct Progress {
     uint64_t served = 0;  // bytes acknowledged, repeats included
     bool busy = false;    // requests are waiting for an answer
+    bool unsure = false;  // at success: bytes whose call failed, and that are not counted
   };
   Progress ProgressOf(RunKey key) const;
   uint64_t bytes_acknowledged() const { return bytes_acknowledged_; }

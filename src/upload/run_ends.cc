@@ -29,6 +29,7 @@ void Scheduler::Perform(Run& run, const action::Verify& /*verify*/) {
     run.wants_verify = true;
     return;
   }
+  run.unsure |= reads_.ProgressOf(run.key).unsure;
   reads_.Close(run.key);
   const std::string dir = ParentOf(run.session.upload_path());
   if (std::exchange(run.judge_again, false)) {
@@ -103,7 +104,8 @@ void Scheduler::OnVerified(const std::vector<VerifyOutcome>& outcomes) {
       const bool expired = now - run->verify_since.value_or(now) >= patience;
       int& unseen = entries_[run->item.id].unseen;
       if (late && expired) ++unseen;
-      Tell(outcome.key, event::Judged{outcome.judgement, outcome.placed, expired, unseen});
+      Tell(outcome.key,
+           event::Judged{outcome.judgement, outcome.placed, expired, unseen, run->unsure});
     }
   }
 }

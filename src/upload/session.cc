@@ -225,6 +225,10 @@ Actions Session::Handle(const event::Judged& judged) {
       computed_ = true;
       return {action::Compute{judgement.missing}};
     case Finding::kUnproven:
+      if (judged.unsure && attempts_ < kResultTries) {
+        return EndFailed(Error{EREMOTEIO, Retry::kBackoff, judgement.text}, true);
+      }
+      [[fallthrough]];
     case Finding::kTwice:
     case Finding::kWrongKind:
       return EndFailed(Error{EREMOTEIO, Retry::kPark, judgement.text}, true);

@@ -80,7 +80,8 @@ struct Judged {
   Judgement judgement;
   bool placed = false;   // it stands at the item's own path, and the cache knows
   bool expired = false;  // a lagging listing has been given its time
-  int unseen = 0;  // expired: runs of this item that ended without a sight of it, this included
+  int unseen = 0;  // expired: runs of this item that ended without a sight of it, with this one
+  bool unsure = false;  // kUnproven only because the last answers' calls failed
 };
 struct Computed {};  // the missing hashes are known now
 struct Placed {};    // it stands at the item's own path, and the cache knows
