@@ -61,7 +61,7 @@ bool IsOurs(const Rooms& rooms, const remote::Entry& entry, const std::string& p
   bool by_hash = false;
   if (!HasSentBytes(entry, leftover, by_hash)) return false;
   if (by_hash) return true;
-  if (path == leftover.maybe_at) return false;
+  if (path != leftover.upload_path && path != leftover.step_to) return false;
   return leftover.succeeded || ending == Ending::kFinished ||
          (leftover.was_running && ending == Ending::kUnknown);
 }
