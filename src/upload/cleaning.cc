@@ -136,15 +136,18 @@ Leftover LeftoverOf(const Rooms& rooms, const cache::Item& item) {
 Result<Ending> CancelUpload(const Rooms& rooms, cache::ItemId item, const std::string& upload_id,
                             const std::string& upload_path, const std::stop_token& stop) {
   std::string id = upload_id;
+  bool asked = false;
   bool cancelled = false;
   milliseconds pause(20);
   const SteadyTime give_up = rooms.clock.Now() + kCancelPatience;
   while (rooms.clock.Now() < give_up) {
-    if (!id.empty() && !cancelled) {
+    if (!id.empty() && !asked) {
       const Status sent = SendCancel(rooms, id, stop);
       if (!sent && sent.error().code == ENOENT) return EndingOf(rooms, item, id, stop);
-      if (!sent) return Fail(sent.error());
-      cancelled = true;
+      // One that may not be cancelled ends by itself: the queue tells when.
+      if (!sent && sent.error().retry != Retry::kPark) return Fail(sent.error());
+      asked = true;
+      cancelled = sent.has_value();
     }
     const auto uploads = rooms.queue.Refresh(rooms.clock.Now(), stop);
     if (!uploads && IsForbidden(uploads.error())) return Ending::kUnknown;
@@ -157,7 +160,7 @@ Result<Ending> CancelUpload(const Rooms& rooms, cache::ItemId item, const std::s
       return found->key == id ? Ending::kFinished : Ending::kUnknown;
     }
     id = found->key;
-    if (cancelled && !Pause(pause, stop)) return Fail(ECANCELED, "stopped");
+    if (asked && !Pause(pause, stop)) return Fail(ECANCELED, "stopped");
     pause = std::min(pause * 2, milliseconds(1000));
   }
   return Fail(ETIMEDOUT, "the server does not end the cancelled upload of " + upload_path);

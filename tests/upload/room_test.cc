@@ -706,6 +706,28 @@ TEST_F(RoomTest, WithoutAReportAndAQueueOnlyAListedHashIsProof) {
   EXPECT_TRUE(room().AwaitGone(id));
 }
 
+TEST_F(RoomTest, AfterARestartWithoutAQueueTheRightSizeIsNoProof) {
+  const auto id = Started("/f", "content");
+  ASSERT_TRUE(AwaitId(id, "u1"));
+  api_.Send({"u1", ReadRequest{0, 7, false}});
+  ASSERT_TRUE(api_.Await([&] { return room().store().ServedWhole(id, 1); }));
+  room().Close();
+  names_.AddFile("/f", 7);
+  api_.FailNext("ListUploads", {EACCES, Retry::kPark, "permission denied"}, 1000);
+  room().Open();
+  ASSERT_TRUE(api_.AwaitCount("Start", 2));
+  EXPECT_EQ(api_.Cancelled(), std::vector<std::string>{"u1"});
+  EXPECT_TRUE(room().store().Get(id));
+}
+
+TEST_F(RoomTest, ACancelThatIsForbiddenIsNotInsistedOn) {
+  const auto first = Started("/f", "content");
+  api_.FailNext("ControlUpload", {EACCES, Retry::kPark, "permission denied"}, 1000);
+  ASSERT_TRUE(room().store().Remove("/f", false));
+  ASSERT_TRUE(room().AwaitGone(first));
+  Started("/f", "other");
+}
+
 TEST_F(RoomTest, MessagesThatGoToAnotherClientAreNotWaitedForForEver) {
   options_.silence = 30ms;
   api_.OnStart([this](const StartRequest& request, const std::string& id) {
