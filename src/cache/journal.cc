@@ -13,7 +13,7 @@
 namespace outboxfs::cache {
 namespace {
 
-constexpr int kVersion = 1;
+constexpr int kVersion = 2;
 
 // Times in ns since 1970 UTC; enums by their number; paths are bytes.
 constexpr const char* kSchema = R"(
@@ -30,7 +30,8 @@ CREATE TABLE items(
   closed_size INTEGER NOT NULL, closed_mtime INTEGER NOT NULL, closed_ctime INTEGER NOT NULL,
   synced_size INTEGER NOT NULL, synced_mtime INTEGER NOT NULL, synced_ctime INTEGER NOT NULL,
   attempts INTEGER NOT NULL, error_code INTEGER NOT NULL,
-  digests TEXT, upload_path TEXT, upload_id TEXT, replaced TEXT, reason TEXT);
+  digests TEXT, upload_path TEXT, upload_id TEXT, replaced TEXT, reason TEXT,
+  sent TEXT);
 CREATE TABLE sums(id INTEGER PRIMARY KEY, blob BLOB NOT NULL);
 CREATE TABLE ledger(id INTEGER PRIMARY KEY, generation INTEGER NOT NULL, ranges TEXT NOT NULL);
 CREATE TABLE extents(
@@ -47,6 +48,9 @@ CREATE TABLE memory(
   PRIMARY KEY(parent, name)) WITHOUT ROWID;
 CREATE INDEX memory_unconfirmed ON memory(confirmed) WHERE confirmed = 0;
 )";
+
+// From version 1.
+constexpr const char* kUpgrade = "ALTER TABLE items ADD COLUMN sent TEXT;";
 
 // Bits of items.flags.
 constexpr int64_t kPartial = 1;
@@ -116,12 +120,12 @@ Status Journal::CheckVersion() {
   const int64_t version = query.Int(0);
   query.Reset();
   if (version == kVersion) return {};
-  if (version != 0) {
+  if (version != 0 && version != 1) {
     return Fail(EPROTO, fmt::format("journal: its version is {}, this program knows {}", version,
                                     kVersion));
   }
-  return Execute(db_.get(), fmt::format("BEGIN IMMEDIATE;{}PRAGMA user_version={};COMMIT;", kSchema,
-                                        kVersion));
+  return Execute(db_.get(), fmt::format("BEGIN IMMEDIATE;{}PRAGMA user_version={};COMMIT;",
+                                        version == 0 ? kSchema : kUpgrade, kVersion));
 }
 
 Status Journal::PrepareAll() {
@@ -156,7 +160,7 @@ Status Journal::PrepareAll() {
 Status Journal::PrepareItems() {
   if (auto done = save_.Prepare(db_.get(),
                                 "INSERT OR REPLACE INTO items VALUES(?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,"
-                                "?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)");
+                                "?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)");
       !done) {
     return done;
   }
@@ -211,6 +215,7 @@ Status Journal::Save(const Row& row) {
   const RareFields& rare = row.rare();
   const std::string digests = EncodeDigests(rare.digests);
   const std::string replaced = rare.replaced ? EncodeIdentity(*rare.replaced) : "";
+  const std::string sent = rare.sent ? EncodeIdentity(*rare.sent) : "";
   save_.Bind(Signed(row.id)).Bind(Signed(row.ino)).Bind(row.path);
   save_.Bind(static_cast<int64_t>(row.kind)).Bind(static_cast<int64_t>(row.state));
   save_.Bind(static_cast<int64_t>(row.before)).Bind(FlagsOf(row));
@@ -227,6 +232,7 @@ Status Journal::Save(const Row& row) {
   BindTextOrNull(save_, rare.upload_id);
   BindTextOrNull(save_, replaced);
   BindTextOrNull(save_, rare.reason);
+  BindTextOrNull(save_, sent);
   return save_.Run();
 }
 

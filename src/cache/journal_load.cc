@@ -68,11 +68,16 @@ void ReadRare(Columns& columns, Row& row) {
   rare.upload_id = columns.Text();
   const std::string replaced = columns.Text();
   rare.reason = columns.Text();
+  const std::string sent = columns.Text();
   if (!digests) return columns.Refuse();
   rare.digests = *digests;
   if (!replaced.empty()) {
     rare.replaced = DecodeIdentity(replaced);
     if (!rare.replaced) return columns.Refuse();
+  }
+  if (!sent.empty()) {
+    rare.sent = DecodeIdentity(sent);
+    if (!rare.sent) return columns.Refuse();
   }
   row.EditRare([&](RareFields& fields) { fields = std::move(rare); });
 }

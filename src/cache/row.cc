@@ -46,6 +46,7 @@ Item ToItem(const Row& row) {
   item.upload_path = rare.upload_path;
   item.upload_id = rare.upload_id;
   item.replaced = rare.replaced;
+  item.sent = rare.sent;
   item.reason = rare.reason;
   return item;
 }

@@ -30,6 +30,7 @@ struct RareFields {
   std::string upload_path;
   std::string upload_id;
   std::optional<Identity> replaced;
+  std::optional<Identity> sent;
   std::string reason;
   bool operator==(const RareFields&) const = default;
 };

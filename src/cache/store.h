@@ -186,6 +186,7 @@ class Store {
   // Before Start (or CreateFolder) is sent. -> kUploading.
   virtual Status MarkStarting(ItemId id, Generation generation, const std::string& upload_path,
                               const std::optional<Identity>& replaced) = 0;
+  // ESTALE as above, but the id is kept while the row still knows of this start.
   virtual Status MarkStarted(ItemId id, Generation generation, const std::string& upload_id) = 0;
   // Ranges that the server acknowledged (a ledger per upload; journalled now and then).
   virtual void MarkServed(ItemId id, Generation generation, const ByteRange& range) = 0;

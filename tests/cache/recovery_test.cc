@@ -163,6 +163,7 @@ TEST_F(RecoveryTest, AnUploadInFlightIsKnownAgain) {
   EXPECT_EQ("upload 17", item.upload_id);
   EXPECT_EQ("abc", item.digests.at(2));
   EXPECT_EQ((Identity{9, 8, "old one", {{1, "m"}}}), item.replaced);
+  EXPECT_EQ((Identity{7, 0, "", {{2, "abc"}}}), item.sent);
   EXPECT_OK(store_->OpenSealed(item.id, 1));
 }
 
@@ -354,6 +355,22 @@ TEST_F(RecoveryTest, AJournalOfANewerProgramIsRefused) {
   store_.reset();
   Sql("PRAGMA user_version=99");
   EXPECT_EQ(EPROTO, OpenError().code);
+}
+
+TEST_F(RecoveryTest, AJournalOfTheFirstVersionIsTakenOver) {
+  Open();
+  ASSERT_TRUE(WriteAndSeal(*store_, "/f", "content"));
+  ASSERT_OK(store_->MarkStarting(At("/f").id, 1, "/c", std::nullopt));
+  store_.reset();
+  Sql("ALTER TABLE items DROP COLUMN sent");
+  Sql("PRAGMA user_version=1");
+  Open();
+  EXPECT_EQ("/c", At("/f").upload_path);
+  EXPECT_FALSE(At("/f").sent);
+  ASSERT_OK(store_->MarkStarting(At("/f").id, 1, "/c", std::nullopt));
+  store_.reset();
+  Open();
+  EXPECT_EQ((Identity{7, 0, "", {}}), At("/f").sent);
 }
 
 TEST_F(RecoveryTest, MangledRowsAreRefusedOneByOne) {

@@ -29,6 +29,29 @@ TEST_F(StoreTest, AFileThatWasOnlyCreatedIsSealedEmpty) {
   EXPECT_TRUE(store_->ServedWhole(item->id, 1));
 }
 
+TEST_F(StoreTest, WhatIsGoingUpIsKnownAlsoAfterTheFileChanged) {
+  const Item item = SealedFile("/f", "content");
+  ASSERT_OK(store_->MarkStarting(item.id, 1, "/cloud/f", std::nullopt));
+  ASSERT_OK(store_->SetDigests(item.id, 1, {{2, "abc"}}));
+  Rewrite(item.id, "longer content", true);
+  ASSERT_TRUE(AwaitState(item.id, State::kWaiting));
+  EXPECT_EQ((Identity{7, 0, "", {{2, "abc"}}}), store_->Get(item.id)->sent);
+  ASSERT_OK(store_->SetDigests(item.id, 2, {{2, "def"}}));
+  EXPECT_EQ("abc", store_->Get(item.id)->sent->digests.at(2));
+  ASSERT_OK(store_->MarkUploadGone(item.id));
+  EXPECT_FALSE(store_->Get(item.id)->sent);
+}
+
+TEST_F(StoreTest, TheIdOfAnUploadIsKeptThoughItsFileWasDeletedMeanwhile) {
+  const Item item = SealedFile("/f", "content");
+  ASSERT_OK(store_->MarkStarting(item.id, 1, "/cloud/f", std::nullopt));
+  ASSERT_OK(store_->Remove("/f", false));
+  EXPECT_ERROR(ESTALE, store_->MarkStarted(item.id, 1, "upload-1"));
+  Reopen();
+  EXPECT_EQ("upload-1", store_->Get(item.id)->upload_id);
+  EXPECT_EQ(State::kRemoving, store_->Get(item.id)->state);
+}
+
 TEST_F(StoreTest, AVerifiedFileIsEvictedAndStaysVisibleUntilListed) {
   const Item item = SealedFile("/f", "content");
   ASSERT_OK(store_->MarkStarting(item.id, 1, "/cloud/f", std::nullopt));
