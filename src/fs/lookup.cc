@@ -111,11 +111,19 @@ void Filesystem::Adopt(const NodePtr& dir, const std::string& path,
     before = std::exchange(dir->adopted, listing);
     dir->shown_complete = false;
   }
-  std::vector<std::string> names;
-  names.reserve(listing->entries.size());
-  for (const remote::Entry& entry : listing->entries) names.push_back(entry.name);
-  rooms_.store.Reconcile(path, listing->begun, names);
+  Reconcile(path, *listing);
   if (before) ExpireChanges(dir, *before, *listing);
+}
+
+void Filesystem::Reconcile(const std::string& path, const remote::Listing& listing) {
+  using cache::Listed;
+  const auto look = [&](const std::string& name) -> std::optional<Listed> {
+    const remote::Entry* entry = listing.Find(name);
+    if (entry == nullptr) return std::nullopt;
+    return Listed{entry->is_dir ? cache::ItemKind::kDir : cache::ItemKind::kFile,
+                  IdentityOf(*entry)};
+  };
+  rooms_.store.ReconcileEntries(path, listing.begun, look);
 }
 
 void Filesystem::ExpireChanges(const NodePtr& dir, const remote::Listing& before,
@@ -136,11 +144,21 @@ Filesystem::Found Filesystem::Decide(const RemoteView& view, const std::string& 
   found.overlay = rooms_.store.Lookup(found.path);
   found.certain = view.certain || found.overlay.kind != cache::Overlay::Kind::kNone;
   const remote::Entry* entry =
-      view.listing && !IsHiddenName(name) ? view.listing->Find(name) : nullptr;
+      view.listing && !IsTempName(name) ? view.listing->Find(name) : nullptr;
   if (entry != nullptr) found.entry = *entry;
   const auto memory = entry == nullptr ? std::nullopt : rooms_.store.Recall(found.path);
   found.facts = FactsOf(defaults_, found.overlay, entry, memory ? &*memory : nullptr);
   return found;
+}
+
+std::optional<cache::Identity> Filesystem::Found::identity() const {
+  // What we have verified is newer than a listing that may lag.
+  if (overlay.kind == cache::Overlay::Kind::kUploaded) return overlay.memory.identity;
+  if (is_item() && overlay.item.state == cache::State::kClean && overlay.item.replaced) {
+    return overlay.item.replaced;
+  }
+  if (entry) return IdentityOf(*entry);
+  return std::nullopt;
 }
 
 Result<Filesystem::Found> Filesystem::Find(const NodePtr& dir, const std::string& name,
@@ -273,7 +291,7 @@ Result<EntryReply> Filesystem::Lookup(Call& call, cache::Ino parent, const std::
   if (const auto status = CheckName(name); !status) return Fail(status.error());
   const auto dir = DirOf(parent);
   if (!dir) return Fail(dir.error());
-  if (IsHiddenName(name)) return NoSuchName();
+  if (IsTempName(name)) return NoSuchName();
   SlowLane lane(lane_, call);
   for (int race = 0; race < kMaxRenameRaces; ++race) {
     auto found = FindAny(*dir, name, lane);

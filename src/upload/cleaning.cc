@@ -54,7 +54,7 @@ bool IsOurs(const remote::Entry& entry, const Leftover& leftover) {
 Result<bool> IsEmptyDir(const Rooms& rooms, const std::string& path, const std::stop_token& stop) {
   const Result<remote::ListingPtr> listing = rooms.List(path, rooms.clock.Now(), stop);
   if (!listing) return Fail(listing.error());
-  return (*listing)->entries.empty();
+  return (*listing)->empty();
 }
 
 // Deletes our result if it is there; false when nothing of ours is to be seen.

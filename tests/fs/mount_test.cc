@@ -173,7 +173,7 @@ TEST_P(MountTest, TruncateWithoutAnOpenFile) {
   AddRemote("/remote", "123456");
   names_.AddDir("/x");
   mount_->dirs().InvalidateAll();
-  mount_->session().RemoteChanged("");
+  mount_->session().RemoteChanged("", false);
   WriteFile(At("other"), "");
   ASSERT_EQ(0, ::truncate(At("staged").c_str(), 0));
   EXPECT_EQ("", ReadWholeFile(At("staged")));
@@ -491,8 +491,8 @@ TEST_P(MountTest, ChangesOfOthersAppear) {
   names_.Remove("/dir/old");
   AddRemote("/dir/new", "22");
   mount_->dirs().Invalidate("/dir");
-  mount_->session().RemoteChanged("/dir/old");
-  mount_->session().RemoteChanged("/dir/new");
+  mount_->session().RemoteChanged("/dir/old", false);
+  mount_->session().RemoteChanged("/dir/new", false);
   const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(10);
   while (Names(At("dir")) != std::vector<std::string>{"new"}) {
     ASSERT_LT(std::chrono::steady_clock::now(), deadline);
