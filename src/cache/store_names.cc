@@ -213,6 +213,8 @@ Status StoreImpl::JournalRename(const Moved& moved, const std::string& from,
   for (const auto& [record, next] : moved) {
     if (auto saved = journal_->Save(next); !saved) return saved;
   }
+  // A name that was gone there is not what is renamed.
+  if (auto dropped = journal_->DropGone(from); !dropped) return dropped;
   if (auto trees = journal_->MoveTree(from, to); !trees) return trees;
   if (ItemAt(from) != nullptr) return {};
   // A remote entry was renamed: its new name shows at once, whatever a lagging listing says.
@@ -227,6 +229,11 @@ void StoreImpl::ApplyRename(Moved moved, const std::string& from, const std::str
   DropGhost(to);
   DropGhostsBeneath(to);
   const bool remote_entry = ItemAt(from) == nullptr;
+  const auto before = names_.find(from);
+  if (before != names_.end() && before->second.ghost &&
+      before->second.ghost->kind == Overlay::Kind::kGone) {
+    DropGhost(from);
+  }
   std::vector<Names::node_type> nodes;
   if (const auto top = names_.find(from); top != names_.end()) nodes.push_back(names_.extract(top));
   const std::string end = BeneathEnd(from);

@@ -171,6 +171,8 @@ Result<remote::ListingPtr> Filesystem::ListNow(const std::string& server_dir,
 
 Result<Evidence> Filesystem::Gather(const cache::Intent& intent, const std::stop_token& stop) {
   const Places at = PlacesOf(intent);
+  rooms_.dirs.Invalidate(Parent(at.from));
+  if (!at.to.empty()) rooms_.dirs.Invalidate(Parent(at.to));
   const auto beside_from = ListNow(Parent(at.from), stop);
   if (!beside_from) return Fail(beside_from.error());
   Evidence evidence;

@@ -261,7 +261,7 @@ class Filesystem {
   // Memory only.
   Found Decide(const RemoteView& view, const std::string& name) const;
   Result<Found> Find(const NodePtr& dir, const std::string& name, SlowLane& lane);
-  // As Find, but asks the server only when the overlay does not know the name.
+  // As Find, but asks the server only when the overlay does not know the name for sure.
   Result<Found> FindAny(const NodePtr& dir, const std::string& name, SlowLane& lane);
   // What is known without asking the server; `entry` is the remote's as last seen.
   Result<Known> Recollect(const std::string& path, std::optional<remote::Entry> entry) const;

@@ -16,6 +16,8 @@ constexpr double kNegativeSeconds = 5;
 // After a failed listing the server is left alone for so long: each try may cost a long deadline.
 constexpr std::chrono::seconds kOfflinePause{5};
 constexpr int kMaxRenameRaces = 100;
+// So long what we have uploaded needs no listing to be there.
+constexpr std::chrono::seconds kRecent{60};
 
 bool IsTransient(const Error& error) {
   return error.code == EIO || error.code == ETIMEDOUT || error.code == EAGAIN;
@@ -172,9 +174,15 @@ Result<Filesystem::Found> Filesystem::FindAny(const NodePtr& dir, const std::str
                                               SlowLane& lane) {
   auto path = PathOf(dir);
   if (!path) return Fail(path.error());
-  Found found = Decide({.path = *path, .listing = nullptr, .certain = false}, name);
-  if (found.overlay.kind != cache::Overlay::Kind::kNone) return found;
-  return Find(dir, name, lane);
+  Found known = Decide({.path = *path, .listing = nullptr, .certain = false}, name);
+  using Kind = cache::Overlay::Kind;
+  const Kind kind = known.overlay.kind;
+  const bool recent = known.overlay.since >= rooms_.clock.Now() - kRecent;
+  if (kind == Kind::kItem || (kind == Kind::kUploaded && recent)) return known;
+  // Somebody may have made the name anew since we deleted it, or deleted what we uploaded.
+  auto found = Find(dir, name, lane);
+  if (!found && kind != Kind::kNone) return known;
+  return found;
 }
 
 Facts Filesystem::RootFacts() const {

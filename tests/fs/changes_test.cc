@@ -1,6 +1,7 @@
 // Removals and renames of what the server has: nothing is lost when they fail, every crash in their
 // middle is settled, and what a name shows follows the server.
 #include "filesystem_fixture.h"
+#include "remote/temp_names.h"
 
 namespace outboxfs::fs {
 namespace {
@@ -138,7 +139,7 @@ TEST_F(ChangesTest, AnUnknownOutcomeIsSettledWhenTheServerAnswersAgain) {
   names_.AddFile("/a", 4);
   ASSERT_NE(0U, Ino("a"));
   names_.FailNext("Rename", {.code = ETIMEDOUT, .text = "late"});
-  names_.FailNext("List", {.code = EIO, .text = "unavailable"}, 2);
+  names_.FailNext("List", {.code = EIO, .text = "unavailable"}, 3);
   EXPECT_EQ(ETIMEDOUT, Code(fs_->Rename(call_, kRootIno, "a", kRootIno, "b", 0)));
   EXPECT_EQ(1U, store_->Intents().size());
   EXPECT_EQ(std::vector<std::string>{"a"}, List(kRootIno));  // as before
@@ -312,6 +313,7 @@ TEST_F(ChangesTest, ADirectoryWithNamesThatCannotBeShownIsNotEmpty) {
   EXPECT_TRUE(List(Ino("dir")).empty());
   EXPECT_EQ(ENOTEMPTY, Code(fs_->RemoveDir(call_, kRootIno, "dir")));
   names_.AddDir("/other");
+  ListAnew();
   EXPECT_EQ(ENOTEMPTY, Code(fs_->Rename(call_, kRootIno, "other", kRootIno, "dir", 0)));
   EXPECT_EQ(0, names_.Count("Delete"));
 }
