@@ -16,11 +16,18 @@ namespace {
 constexpr int kMaxSettlingSteps = 8;
 constexpr int kMaxFailures = 2;
 constexpr std::chrono::seconds kLongestWait{20};
+// A call that nobody waits for any more may still be carried out: the deadline of calls.
+constexpr std::chrono::seconds kLateCalls{20};
+constexpr std::chrono::milliseconds kLookAgain{500};
 constexpr std::chrono::seconds kFirstPause{2};
 constexpr std::chrono::seconds kLongestPause{60};
 
 std::string Parent(const std::string& path) { return std::string(cache::ParentOf(path)); }
 std::string Name(const std::string& path) { return std::string(cache::NameOf(path)); }
+
+bool MayStillHappen(const Status& sent) {
+  return !sent && (sent.error().code == ETIMEDOUT || sent.error().code == ECANCELED);
+}
 
 std::string Words(const cache::Intent& intent) {
   if (intent.kind == cache::Intent::Kind::kRemove) return "delete " + intent.from;
@@ -44,8 +51,26 @@ Result<cache::Intent> Filesystem::BeginChange(cache::Intent intent) {
   intent.folder = options_.remote_folder;
   MutexLock lock(changes_mu_);
   auto begun = rooms_.store.BeginIntent(std::move(intent));
-  if (begun) changes_.insert(begun->id);
+  if (!begun) return begun;
+  changes_.insert(begun->id);
+  late_until_.erase(begun->id);  // another one's, which had the number
   return begun;
+}
+
+void Filesystem::LeaveUndecided(const cache::Intent& intent) {
+  {
+    MutexLock lock(changes_mu_);
+    late_until_[intent.id] = rooms_.clock.Now() + kLateCalls;
+  }
+  LeaveChange(intent);
+}
+
+// What an earlier run has sent is as late as what this one sent when it began.
+bool Filesystem::MayBeLate(const cache::Intent& intent) const {
+  MutexLock lock(changes_mu_);
+  const auto known = late_until_.find(intent.id);
+  const SteadyTime until = known == late_until_.end() ? started_at_ + kLateCalls : known->second;
+  return rooms_.clock.Now() < until;
 }
 
 void Filesystem::LeaveChange(const cache::Intent& intent) {
@@ -79,12 +104,15 @@ Status Filesystem::CarryOut(const cache::Intent& intent) {
     done = FollowServer(intent);
   } else {
     done = sent ? Fail(EIO, "the server does not show it") : sent;
+    const bool undecided = ended == Ended::kUnknown || MayStillHappen(sent);
     Log::Warning("{}: {}{}", Words(intent), done.error().text,
-                 ended == Ended::kUnknown ? "; to be settled later" : "");
-    if (ended == Ended::kNot) {
-      const auto dropped = rooms_.store.DropIntent(intent.id);
-      if (!dropped) Log::Error("{}: {}", Words(intent), dropped.error().text);
+                 undecided ? "; to be settled later" : "");
+    if (undecided) {
+      LeaveUndecided(intent);
+      return done;
     }
+    const auto dropped = rooms_.store.DropIntent(intent.id);
+    if (!dropped) Log::Error("{}: {}", Words(intent), dropped.error().text);
   }
   LeaveChange(intent);
   return done;
@@ -273,9 +301,10 @@ std::optional<cache::Intent> Filesystem::TakeUndecided() {
 bool Filesystem::SettleChanges(const std::stop_token& stop) {
   std::vector<cache::Intent> unknown;
   while (const auto intent = TakeUndecided()) {
+    const bool late = MayBeLate(*intent);
     const Ended ended = SettleOnServer(*intent, stop);
     Status settled;
-    if (ended == Ended::kUnknown) {
+    if (ended == Ended::kUnknown || (ended == Ended::kNot && late)) {
       unknown.push_back(*intent);  // not again in this round
       continue;
     }
@@ -316,17 +345,19 @@ void Filesystem::SettleLoop(const std::stop_token& stop) {
 Status Filesystem::AwaitOtherChange(SlowLane& lane) {
   const auto token = lane.Enter();
   if (!token) return Fail(token.error());
-  if (!SettleChanges(*token)) {
-    return Fail(EIO, "the server does not tell what became of an earlier change");
-  }
   const SteadyTime deadline = CondVar::Clock::now() + kLongestWait;
   MutexLock lock(changes_mu_);
   const uint64_t ended = changes_ended_;
-  while (!changes_.empty() && changes_ended_ == ended) {
+  while (HasUndecided() || (!changes_.empty() && changes_ended_ == ended)) {
     if (token->stop_requested()) return FailErrno(EINTR, "waiting for another change");
-    if (!changes_moved_.WaitUntil(changes_mu_, *token, deadline)) {
-      return Fail(ETIMEDOUT, "another change of the same names takes too long");
+    if (CondVar::Clock::now() >= deadline) {
+      return Fail(ETIMEDOUT, "what became of an earlier change of these names is not known yet");
     }
+    changes_mu_.unlock();
+    const bool settled = SettleChanges(*token);
+    changes_mu_.lock();
+    if (settled && changes_.empty()) return {};
+    changes_moved_.WaitUntil(changes_mu_, *token, CondVar::Clock::now() + kLookAgain);
   }
   return {};
 }

@@ -46,7 +46,8 @@ std::vector<ChangeStep> StepsOf(const cache::Intent& intent) {
 }
 
 std::string KeptName(const std::string& name, const std::string& temporary) {
-  return name + ".kept" + temporary.substr(temporary.find('-'));
+  constexpr size_t kLongest = 180;  // bytes, so that all of it is a name yet
+  return (name.size() > kLongest ? "file" : name) + ".kept" + temporary.substr(temporary.find('-'));
 }
 
 bool IsSource(const cache::Intent& intent, const remote::Entry& entry) {

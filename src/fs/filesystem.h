@@ -15,6 +15,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <memory>
 #include <optional>
 #include <set>
@@ -362,6 +363,9 @@ class Filesystem {
   Status CancelChange(const cache::Intent& intent) ABSL_LOCKS_EXCLUDED(changes_mu_);
   // Nobody works at it any more.
   void LeaveChange(const cache::Intent& intent) ABSL_LOCKS_EXCLUDED(changes_mu_);
+  // As LeaveChange; the server may still do what it was told.
+  void LeaveUndecided(const cache::Intent& intent) ABSL_LOCKS_EXCLUDED(changes_mu_);
+  bool MayBeLate(const cache::Intent& intent) const ABSL_LOCKS_EXCLUDED(changes_mu_);
   std::optional<cache::Intent> TakeUndecided() ABSL_LOCKS_EXCLUDED(changes_mu_);
   bool HasUndecided() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(changes_mu_);
   // Waits until one of the changes under way has ended; what is undecided is settled.
@@ -389,6 +393,7 @@ class Filesystem {
   Passthrough& passthrough_;
   Notifier& notifier_;
   const int64_t started_ns_;
+  const SteadyTime started_at_;
   const bool exact_ctime_;  // the kernel's ctime tells any two changes apart (HARD-CASES 4)
 
   std::atomic<bool> refuse_writers_{false};
@@ -408,6 +413,7 @@ class Filesystem {
   CondVar changes_moved_;
   std::set<uint64_t> changes_ ABSL_GUARDED_BY(changes_mu_);  // intents that somebody works at
   uint64_t changes_ended_ ABSL_GUARDED_BY(changes_mu_) = 0;
+  std::map<uint64_t, SteadyTime> late_until_ ABSL_GUARDED_BY(changes_mu_);
 
   Mutex space_mu_;
   remote::Space space_ ABSL_GUARDED_BY(space_mu_);  // total 0: not known

@@ -41,6 +41,7 @@ Filesystem::Filesystem(const MountOptions& options, const Rooms& rooms, Passthro
       passthrough_(passthrough),
       notifier_(notifier),
       started_ns_(rooms.clock.WallNs()),
+      started_at_(rooms.clock.Now()),
       exact_ctime_(HasExactCtime()),
       device_tag_(remote::DeviceTag(rooms.store.device_id())),
       lane_(static_cast<uint64_t>(std::max(1, options.workers - kWorkersKeptFree))),
