@@ -105,4 +105,25 @@ struct Memory {
   bool confirmed = false;  // a listing begun after the upload has shown it
 };
 
+// A change of the remote that a caller waits for and that takes more than a moment: journalled
+// before its first step, until it is known whether it happened. Until then every name shows as
+// before; only then comes the local half.
+struct Intent {
+  enum class Kind { kRemove, kRename };
+  uint64_t id = 0;  // given by Store::BeginIntent
+  Kind kind = Kind::kRemove;
+  ItemKind what = ItemKind::kFile;
+  std::string folder;  // full server path that the mount's root stands for
+  std::string from;    // mount path
+  std::string to;      // mount path; kRename
+  // Names under which things stand meanwhile; empty: never.
+  std::string passing;             // the source, on its way to another directory under another name
+  std::string aside;               // the replaced target, until the source stands in its place
+  std::optional<Identity> source;  // what the server had at `from`
+  std::optional<Identity> target;  // ... at `to`; nullopt: nothing is replaced there
+  ItemId source_item = 0;          // what was staged at `from`; 0: nothing
+  ItemId target_item = 0;          // ... at `to`: it goes when the source has come
+  bool newer_here = false;  // `source_item` will be uploaded: the server has an old version only
+};
+
 }  // namespace outboxfs::cache

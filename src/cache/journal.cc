@@ -13,7 +13,7 @@
 namespace outboxfs::cache {
 namespace {
 
-constexpr int kVersion = 2;
+constexpr int kVersion = 1;
 
 // Times in ns since 1970 UTC; enums by their number; paths are bytes.
 constexpr const char* kSchema = R"(
@@ -39,7 +39,9 @@ CREATE TABLE extents(
   kind INTEGER NOT NULL);
 CREATE INDEX extents_id ON extents(id);
 CREATE TABLE doomed(id INTEGER PRIMARY KEY);
-CREATE TABLE gone(path TEXT PRIMARY KEY) WITHOUT ROWID;
+CREATE TABLE gone(
+  path TEXT PRIMARY KEY, identity TEXT NOT NULL DEFAULT '', kind INTEGER NOT NULL DEFAULT 0,
+  since INTEGER NOT NULL DEFAULT 0) WITHOUT ROWID;
 CREATE TABLE memory(
   parent TEXT NOT NULL, name TEXT NOT NULL, ino INTEGER NOT NULL, kind INTEGER NOT NULL,
   mode INTEGER NOT NULL, uid INTEGER NOT NULL, gid INTEGER NOT NULL,
@@ -47,10 +49,12 @@ CREATE TABLE memory(
   identity TEXT NOT NULL, confirmed INTEGER NOT NULL,
   PRIMARY KEY(parent, name)) WITHOUT ROWID;
 CREATE INDEX memory_unconfirmed ON memory(confirmed) WHERE confirmed = 0;
+CREATE TABLE intents(
+  id INTEGER PRIMARY KEY, kind INTEGER NOT NULL, what INTEGER NOT NULL, newer INTEGER NOT NULL,
+  folder TEXT NOT NULL, origin TEXT NOT NULL, dest TEXT NOT NULL,
+  passing TEXT NOT NULL, aside TEXT NOT NULL, source TEXT NOT NULL, target TEXT NOT NULL,
+  source_item INTEGER NOT NULL, target_item INTEGER NOT NULL);
 )";
-
-// From version 1.
-constexpr const char* kUpgrade = "ALTER TABLE items ADD COLUMN sent TEXT;";
 
 // Bits of items.flags.
 constexpr int64_t kPartial = 1;
@@ -71,6 +75,10 @@ void BindMark(Statement& statement, const Mark& mark) {
 void BindAttr(Statement& statement, const Attr& attr) {
   statement.Bind(attr.mode).Bind(attr.uid).Bind(attr.gid);
   statement.Bind(attr.atime_ns).Bind(attr.mtime_ns).Bind(attr.ctime_ns);
+}
+
+std::string EncodeIfAny(const std::optional<Identity>& identity) {
+  return identity ? EncodeIdentity(*identity) : std::string();
 }
 
 void BindTextOrNull(Statement& statement, const std::string& text) {
@@ -120,12 +128,12 @@ Status Journal::CheckVersion() {
   const int64_t version = query.Int(0);
   query.Reset();
   if (version == kVersion) return {};
-  if (version != 0 && version != 1) {
+  if (version != 0) {
     return Fail(EPROTO, fmt::format("journal: its version is {}, this program knows {}", version,
                                     kVersion));
   }
-  return Execute(db_.get(), fmt::format("BEGIN IMMEDIATE;{}PRAGMA user_version={};COMMIT;",
-                                        version == 0 ? kSchema : kUpgrade, kVersion));
+  return Execute(db_.get(), fmt::format("BEGIN IMMEDIATE;{}PRAGMA user_version={};COMMIT;", kSchema,
+                                        kVersion));
 }
 
 Status Journal::PrepareAll() {
@@ -143,8 +151,10 @@ Status Journal::PrepareAll() {
       {&drop_extents_, "DELETE FROM extents WHERE id=?"},
       {&put_doomed_, "INSERT OR REPLACE INTO doomed VALUES(?)"},
       {&drop_doomed_, "DELETE FROM doomed WHERE id=?"},
-      {&put_gone_, "INSERT OR REPLACE INTO gone VALUES(?)"},
+      {&put_gone_, "INSERT OR REPLACE INTO gone VALUES(?,?,?,?)"},
       {&drop_gone_, "DELETE FROM gone WHERE path=?"},
+      {&put_intent_, "INSERT OR REPLACE INTO intents VALUES(?,?,?,?,?,?,?,?,?,?,?,?,?)"},
+      {&drop_intent_, "DELETE FROM intents WHERE id=?"},
       {&put_memory_, "INSERT OR REPLACE INTO memory VALUES(?,?,?,?,?,?,?,?,?,?,?,?)"},
       {&drop_memory_, "DELETE FROM memory WHERE parent=? AND name=?"},
       {&find_memory_, "SELECT * FROM memory WHERE parent=? AND name=?"},
@@ -214,8 +224,8 @@ Status Journal::SetMeta(const std::string& key, const std::string& value) {
 Status Journal::Save(const Row& row) {
   const RareFields& rare = row.rare();
   const std::string digests = EncodeDigests(rare.digests);
-  const std::string replaced = rare.replaced ? EncodeIdentity(*rare.replaced) : "";
-  const std::string sent = rare.sent ? EncodeIdentity(*rare.sent) : "";
+  const std::string replaced = EncodeIfAny(rare.replaced);
+  const std::string sent = EncodeIfAny(rare.sent);
   save_.Bind(Signed(row.id)).Bind(Signed(row.ino)).Bind(row.path);
   save_.Bind(static_cast<int64_t>(row.kind)).Bind(static_cast<int64_t>(row.state));
   save_.Bind(static_cast<int64_t>(row.before)).Bind(FlagsOf(row));
@@ -287,7 +297,23 @@ Result<std::optional<ExtentMap>> Journal::LoadLedger(ItemId id, Generation gener
 
 Status Journal::DropLedger(ItemId id) { return delete_ledger_.Bind(Signed(id)).Run(); }
 
-Status Journal::PutGone(const std::string& path) { return put_gone_.Bind(path).Run(); }
+Status Journal::PutIntent(const Intent& intent) {
+  const std::string source = EncodeIfAny(intent.source);
+  const std::string target = EncodeIfAny(intent.target);
+  put_intent_.Bind(Signed(intent.id)).Bind(static_cast<int64_t>(intent.kind));
+  put_intent_.Bind(static_cast<int64_t>(intent.what)).Bind(intent.newer_here ? 1 : 0);
+  put_intent_.Bind(intent.folder).Bind(intent.from).Bind(intent.to);
+  put_intent_.Bind(intent.passing).Bind(intent.aside).Bind(source).Bind(target);
+  return put_intent_.Bind(Signed(intent.source_item)).Bind(Signed(intent.target_item)).Run();
+}
+
+Status Journal::DropIntent(uint64_t id) { return drop_intent_.Bind(Signed(id)).Run(); }
+
+Status Journal::PutGone(const GoneRow& gone) {
+  const std::string identity = EncodeIfAny(gone.identity);
+  put_gone_.Bind(gone.path).Bind(identity).Bind(static_cast<int64_t>(gone.kind));
+  return put_gone_.Bind(gone.since_ns).Run();
+}
 
 Status Journal::DropGone(const std::string& path) { return drop_gone_.Bind(path).Run(); }
 

@@ -29,8 +29,9 @@ class Journal {
   // What a start reads. Memories that a listing has confirmed stay on disk.
   struct Contents {
     std::vector<Row> rows;
-    std::vector<std::string> gone;
+    std::vector<GoneRow> gone;
     std::vector<Memory> unconfirmed;
+    std::vector<Intent> intents;
     std::vector<ItemId> doomed;
     std::map<ItemId, ExtentMap> extents;  // of partly hydrated files: what was changed in them
   };
@@ -69,7 +70,10 @@ class Journal {
   Status AddExtent(ItemId id, const Extent& extent);
   Status DropExtents(ItemId id);
 
-  Status PutGone(const std::string& path);
+  Status PutIntent(const Intent& intent);
+  Status DropIntent(uint64_t id);
+
+  Status PutGone(const GoneRow& gone);
   Status DropGone(const std::string& path);
   Status PutMemory(const Memory& memory);
   Status DropMemory(const std::string& path);
@@ -92,8 +96,10 @@ class Journal {
   void Rollback();
   Status LoadRows(std::vector<Row>& rows);
   Status LoadOverlay(Contents& contents);
+  Status LoadGone(std::vector<GoneRow>& rows);
   Status LoadDoomed(std::vector<ItemId>& ids);
   Status LoadExtents(std::map<ItemId, ExtentMap>& extents);
+  Status LoadIntents(std::vector<Intent>& intents);
   Result<std::vector<Memory>> ReadMemories(Statement& query);
 
   std::atomic<int> wal_pages_ = 0;
@@ -105,6 +111,7 @@ class Journal {
   Statement put_gone_, drop_gone_, put_memory_, drop_memory_, find_memory_, memories_in_;
   Statement drop_gone_beneath_, drop_memory_beneath_;
   Statement move_gone_, move_gone_beneath_, move_memory_, move_memory_beneath_;
+  Statement put_intent_, drop_intent_;
   Statement get_meta_, set_meta_;
 };
 

@@ -61,24 +61,25 @@ void ReadFlags(Columns& columns, Row& row) {
   row.attr_changed = (flags & 4) != 0;
 }
 
+// "" is none.
+std::optional<Identity> ReadIdentity(Columns& columns) {
+  const std::string text = columns.Text();
+  if (text.empty()) return std::nullopt;
+  auto identity = DecodeIdentity(text);
+  if (!identity) columns.Refuse();
+  return identity;
+}
+
 void ReadRare(Columns& columns, Row& row) {
   RareFields rare;
   const auto digests = DecodeDigests(columns.Text());
   rare.upload_path = columns.Text();
   rare.upload_id = columns.Text();
-  const std::string replaced = columns.Text();
+  rare.replaced = ReadIdentity(columns);
   rare.reason = columns.Text();
-  const std::string sent = columns.Text();
+  rare.sent = ReadIdentity(columns);
   if (!digests) return columns.Refuse();
   rare.digests = *digests;
-  if (!replaced.empty()) {
-    rare.replaced = DecodeIdentity(replaced);
-    if (!rare.replaced) return columns.Refuse();
-  }
-  if (!sent.empty()) {
-    rare.sent = DecodeIdentity(sent);
-    if (!rare.sent) return columns.Refuse();
-  }
   row.EditRare([&](RareFields& fields) { fields = std::move(rare); });
 }
 
@@ -124,6 +125,38 @@ bool ReadMemory(const Statement& query, Memory& memory) {
   return true;
 }
 
+bool ReadGone(const Statement& query, GoneRow& gone) {
+  Columns columns(query);
+  gone.path = columns.Text();
+  gone.identity = ReadIdentity(columns);
+  gone.kind = static_cast<ItemKind>(columns.Between(0, 1));
+  gone.since_ns = columns.Int();
+  return columns.good() && IsNormalPath(gone.path);
+}
+
+bool ReadIntent(const Statement& query, Intent& intent) {
+  Columns columns(query);
+  intent.id = columns.Unsigned();
+  intent.kind = static_cast<Intent::Kind>(columns.Between(0, 1));
+  intent.what = static_cast<ItemKind>(columns.Between(0, 1));
+  intent.newer_here = columns.Between(0, 1) != 0;
+  intent.folder = columns.Text();
+  intent.from = columns.Text();
+  intent.to = columns.Text();
+  intent.passing = columns.Text();
+  intent.aside = columns.Text();
+  intent.source = ReadIdentity(columns);
+  intent.target = ReadIdentity(columns);
+  intent.source_item = columns.Unsigned();
+  intent.target_item = columns.Unsigned();
+  const auto is_name = [](const std::string& name) {
+    return name.empty() || (IsNormalPath("/" + name) && name.find('/') == std::string::npos);
+  };
+  const bool paths = IsNormalPath(intent.folder) && IsNormalPath(intent.from) &&
+                     (intent.kind == Intent::Kind::kRemove || IsNormalPath(intent.to));
+  return columns.good() && paths && is_name(intent.passing) && is_name(intent.aside);
+}
+
 tl::unexpected<Error> Damaged(std::string_view what) {
   return Fail(EIO, fmt::format("journal: damaged row: {}", what));
 }
@@ -136,6 +169,7 @@ Result<Journal::Contents> Journal::Load() {
   if (auto done = LoadOverlay(contents); !done) return Fail(done.error());
   if (auto done = LoadDoomed(contents.doomed); !done) return Fail(done.error());
   if (auto done = LoadExtents(contents.extents); !done) return Fail(done.error());
+  if (auto done = LoadIntents(contents.intents); !done) return Fail(done.error());
   return contents;
 }
 
@@ -184,16 +218,37 @@ Status Journal::LoadRows(std::vector<Row>& rows) {
   }
 }
 
-Status Journal::LoadOverlay(Contents& contents) {
+Status Journal::LoadIntents(std::vector<Intent>& intents) {
   Statement query;
-  if (auto done = query.Prepare(db_.get(), "SELECT path FROM gone"); !done) return done;
+  auto done = query.Prepare(db_.get(), "SELECT * FROM intents ORDER BY id");
+  if (!done) return done;
   while (true) {
     const auto more = query.Next();
     if (!more) return Fail(more.error());
-    if (!*more) break;
-    contents.gone.emplace_back(query.Text(0));
-    if (!IsNormalPath(contents.gone.back())) return Damaged("a gone name");
+    if (!*more) return {};
+    Intent intent;
+    if (!ReadIntent(query, intent)) return Damaged(fmt::format("intent {}", query.Int(0)));
+    intents.push_back(std::move(intent));
   }
+}
+
+Status Journal::LoadGone(std::vector<GoneRow>& rows) {
+  Statement query;
+  auto done = query.Prepare(db_.get(), "SELECT path, identity, kind, since FROM gone");
+  if (!done) return done;
+  while (true) {
+    const auto more = query.Next();
+    if (!more) return Fail(more.error());
+    if (!*more) return {};
+    GoneRow gone;
+    if (!ReadGone(query, gone)) return Damaged("a gone name");
+    rows.push_back(std::move(gone));
+  }
+}
+
+Status Journal::LoadOverlay(Contents& contents) {
+  if (auto done = LoadGone(contents.gone); !done) return done;
+  Statement query;
   if (auto done = query.Prepare(db_.get(), "SELECT * FROM memory WHERE confirmed=0"); !done) {
     return done;
   }

@@ -133,6 +133,7 @@ bool RecoverFile(Row& row, const Layout& layout, bool has_bytes, bool same_boot,
 StoreImpl::StoreImpl(const StoreOptions& options, const Clock& clock)
     : layout_(options.directory),
       clock_(clock),
+      started_(clock.Now()),
       dirty_dirs_(layout_),
       sealer_(*this),
       keeper_(layout_, dirty_dirs_, *this) {}
@@ -227,13 +228,17 @@ Status StoreImpl::AdoptAll(Journal::Contents contents, std::vector<ItemId> on_di
   }
   // Rows of an earlier run are older than every listing of this one.
   constexpr SteadyTime kLongAgo = SteadyTime::min();
-  for (const std::string& path : contents.gone) {
-    names_[path].ghost = std::make_unique<Ghost>(Ghost{Overlay::Kind::kGone, {}, kLongAgo});
+  for (GoneRow& gone : contents.gone) {
+    const std::string path = gone.path;
+    Hide(std::move(gone));
+    names_[path].ghost->since = kLongAgo;
   }
-  for (const Memory& memory : contents.unconfirmed) {
-    names_[memory.path].ghost =
-        std::make_unique<Ghost>(Ghost{Overlay::Kind::kUploaded, memory, kLongAgo});
+  for (Memory& memory : contents.unconfirmed) {
+    const std::string path = memory.path;
+    ShowUploaded(std::move(memory));
+    names_[path].ghost->since = kLongAgo;
   }
+  intents_ = std::move(contents.intents);
   for (const ItemId id : contents.doomed) {
     findings.known.push_back(id);
     findings.doomed.push_back({id, 0, true});

@@ -79,6 +79,14 @@ struct Row {
   std::shared_ptr<const RareFields> rare_;  // null: all empty
 };
 
+// A name that was deleted or renamed away here, and what stood there on the server.
+struct GoneRow {
+  std::string path;
+  ItemKind kind = ItemKind::kFile;
+  std::optional<Identity> identity;  // nullopt: not known
+  int64_t since_ns = 0;              // wall time
+};
+
 Item ToItem(const Row& row);
 timespec ToTimespec(int64_t ns);
 

@@ -61,6 +61,7 @@ Overlay StoreImpl::ToOverlay(const Name& name) {
   } else if (name.ghost) {
     overlay.kind = name.ghost->kind;
     overlay.memory = name.ghost->memory;
+    overlay.since = name.ghost->since;
   }
   return overlay;
 }
@@ -183,8 +184,20 @@ void StoreImpl::Erase(Record& record) {
   feed_.Publish(id);
 }
 
-void StoreImpl::SetGhost(const std::string& path, Overlay::Kind kind, Memory memory) {
-  names_[path].ghost = std::make_unique<Ghost>(Ghost{kind, std::move(memory), clock_.Now()});
+void StoreImpl::ShowUploaded(Memory memory) {
+  auto ghost = std::make_unique<Ghost>();
+  ghost->kind = Overlay::Kind::kUploaded;
+  ghost->since = clock_.Now();
+  ghost->memory = std::move(memory);
+  names_[ghost->memory.path].ghost = std::move(ghost);
+}
+
+void StoreImpl::Hide(GoneRow gone) {
+  auto ghost = std::make_unique<Ghost>();
+  ghost->kind = Overlay::Kind::kGone;
+  ghost->since = clock_.Now();
+  ghost->gone = std::move(gone);
+  names_[ghost->gone.path].ghost = std::move(ghost);
 }
 
 void StoreImpl::DropGhost(const std::string& path) {

@@ -4,6 +4,8 @@
 //   store_write.cc  making and changing items     store_upload.cc  the way of a sealed generation
 //   store_seal.cc   sealing and evicting          recovery.cc      what a start finds
 //   store_partial.cc  partly hydrated files
+//   store_intents.cc  remote removals and renames
+//   store_overlay.cc  attribute memory, and the overlay of what a lagging listing still shows
 #pragma once
 
 #include <map>
@@ -48,7 +50,12 @@ struct Record {
 struct Ghost {
   Overlay::Kind kind = Overlay::Kind::kGone;  // or kUploaded
   Memory memory;                              // kUploaded
+  GoneRow gone;                               // kGone
   SteadyTime since;
+  // Listings that said the contrary when it could not be lag any more, and the newest of them.
+  int contradictions = 0;
+  SteadyTime contradicted;
+  std::optional<SteadyTime> doubted;  // kUploaded: since then it is said to be gone
 };
 
 struct Name {
@@ -94,16 +101,23 @@ class StoreImpl final : public Store, private SealHost, private KeeperHost {
   Status SetAttr(ItemId id, const Attr& attr) override;
   Status Sync(ItemId id) override;
   Status SyncJournal() override;
-  Status Remove(const std::string& path, bool remote_exists) override;
-  Status Rename(const std::string& from, const std::string& to,
-                bool remote_exists_at_from) override;
+  Status Remove(const std::string& path, bool remote_exists,
+                const std::optional<Seen>& seen) override;
+  Status Rename(const std::string& from, const std::string& to, bool remote_exists_at_from,
+                const std::optional<Seen>& seen) override;
+  Result<Intent> BeginIntent(Intent intent) override;
+  Status FinishIntent(uint64_t id) override;
+  Status DropIntent(uint64_t id) override;
+  std::vector<Intent> Intents() const override;
+  bool IsBusy(const std::string& server_path) const override;
 
   std::optional<Memory> Recall(const std::string& path) const override;
   std::vector<Memory> RecallDir(const std::string& dir) const override;
   Status Remember(const Memory& memory) override;
   Status ForgetMemory(const std::string& path) override;
-  void Reconcile(const std::string& dir, SteadyTime begun,
-                 const std::vector<std::string>& names) override;
+  void ReconcileEntries(const std::string& dir, SteadyTime begun,
+                        const ListedNames& listed) override;
+  void DoubtUploaded(const std::string& path) override;
 
   Result<std::unique_ptr<SealedReader>> OpenSealed(ItemId id, Generation generation) override;
   Status MarkStarting(ItemId id, Generation generation, const std::string& upload_path,
@@ -192,8 +206,8 @@ class StoreImpl final : public Store, private SealHost, private KeeperHost {
   // The name no longer shows the item; what is behind it stays.
   void Detach(const Record& record) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   void Erase(Record& record) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
-  void SetGhost(const std::string& path, Overlay::Kind kind, Memory memory)
-      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  void ShowUploaded(Memory memory) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  void Hide(GoneRow gone) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   void DropGhost(const std::string& path) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   void DropGhostsBeneath(const std::string& path) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   void Account(const Record& record, int sign) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
@@ -219,16 +233,43 @@ class StoreImpl final : public Store, private SealHost, private KeeperHost {
                     const Presence::Write& write) ABSL_LOCKS_EXCLUDED(mu_);
 
   // ---- store_names.cc
+  using Moved = std::vector<std::pair<Record*, Row>>;
+  // What else belongs into the same transaction: the end of an intent.
+  using Also = std::function<Status()>;
+  Status CheckSeen(const std::string& path, const std::optional<Seen>& seen) const
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  Result<GoneRow> GoneRowOf(const std::string& path) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  // The bytes that go are added to `doomed`.
+  Status RemoveLocked(const std::string& path, const std::optional<GoneRow>& gone, const Also& also,
+                      std::vector<Keeper::Doomed>& doomed) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  Status RenameLocked(const std::string& from, const std::string& to,
+                      const std::optional<GoneRow>& gone, const Also& also,
+                      std::vector<Keeper::Doomed>& doomed) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  Moved RowsMoved(const std::string& from, const std::string& to) const
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   Status JournalRemoval(const Record& record) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
-  // Adds the backing file, if there is one, to `doomed`.
   void ApplyRemoval(Record& record, std::vector<Keeper::Doomed>& doomed)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
-  Status JournalRename(const std::vector<std::pair<Record*, Row>>& moved, const std::string& from,
-                       const std::string& to, bool gone) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
-  void ApplyRename(std::vector<std::pair<Record*, Row>> moved, const std::string& from,
-                   const std::string& to, bool gone) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  Status JournalRename(const Moved& moved, const std::string& from, const std::string& to)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  void ApplyRename(Moved moved, const std::string& from, const std::string& to)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   void Unlink(Record& record) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   bool HasItemsBeneath(const std::string& path) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+
+  // ---- store_overlay.cc
+  enum class Verdict { kKeep, kConfirm, kForget };
+  Verdict JudgeGhost(const std::string& path, Ghost& ghost, SteadyTime begun,
+                     const std::optional<Listed>& listed) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  bool IsNoLagAnyMore(Ghost& ghost, SteadyTime begun) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  bool MayStillAppear(const std::string& path) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+
+  // ---- store_intents.cc
+  std::vector<Intent>::iterator FindIntent(uint64_t id) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  Status FinishRemoval(const Intent& intent, const Also& end, std::vector<Keeper::Doomed>& doomed)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  Status FinishRename(const Intent& intent, const Also& end, std::vector<Keeper::Doomed>& doomed)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
 
   // ---- store_upload.cc
   Result<Record*> FindSealed(ItemId id, Generation generation) const
@@ -240,6 +281,7 @@ class StoreImpl final : public Store, private SealHost, private KeeperHost {
   // Constant after Start.
   const Layout layout_;
   const Clock& clock_;
+  const SteadyTime started_;
   FileDescriptor lock_file_;
   RecoveryReport report_;
   std::string device_id_;
@@ -254,6 +296,7 @@ class StoreImpl final : public Store, private SealHost, private KeeperHost {
   std::unique_ptr<Journal> journal_ ABSL_PT_GUARDED_BY(mu_);  // the pointer: constant after Start
   std::unordered_map<ItemId, std::unique_ptr<Record>> items_ ABSL_GUARDED_BY(mu_);
   Names names_ ABSL_GUARDED_BY(mu_);
+  std::vector<Intent> intents_ ABSL_GUARDED_BY(mu_);   // oldest first; a handful
   std::set<ItemId> writing_ ABSL_GUARDED_BY(mu_);      // items with a write pin
   std::set<ItemId> evict_later_ ABSL_GUARDED_BY(mu_);  // still open for writing elsewhere
   StoreTotals totals_ ABSL_GUARDED_BY(mu_);

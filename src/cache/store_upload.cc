@@ -223,7 +223,7 @@ Status StoreImpl::FinishLocked(Record& record, const Identity& identity) {
     return left ? journal_->PutMemory(memory) : left;
   });
   if (!done) return done;
-  SetGhost(next.path, Overlay::Kind::kUploaded, std::move(memory));
+  ShowUploaded(std::move(memory));
   if (pinned) {
     Apply(record, std::move(next));
   } else {

@@ -113,7 +113,7 @@ std::vector<NamedFacts> MergeDirectory(const Defaults& defaults, const remote::L
   std::string_view last;
   const std::vector<remote::Entry> no_entries;
   for (const remote::Entry& entry : listing == nullptr ? no_entries : listing->entries) {
-    if (entry.name == last || IsHiddenName(entry.name)) continue;
+    if (entry.name == last || IsTempName(entry.name)) continue;
     last = entry.name;
     for (; overlay != staged.end() && overlay->first < last; ++overlay) {
       add(overlay->first, *overlay->second, nullptr);

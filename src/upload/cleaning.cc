@@ -70,7 +70,7 @@ bool IsOurs(const Rooms& rooms, const remote::Entry& entry, const std::string& p
 Result<bool> IsEmptyDir(const Rooms& rooms, const std::string& path, const std::stop_token& stop) {
   const Result<remote::ListingPtr> listing = rooms.List(path, rooms.clock.Now(), stop);
   if (!listing) return Fail(listing.error());
-  return (*listing)->entries.empty();
+  return (*listing)->empty();
 }
 
 // Deletes our result if it stands at `path`; false when nothing of ours is to be seen there.

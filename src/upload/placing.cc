@@ -83,7 +83,7 @@ Status DropIfEmpty(const Rooms& rooms, const std::string& dir, const std::stop_t
   const Result<ListingPtr> listing = rooms.List(dir, rooms.clock.Now(), stop);
   if (!listing && listing.error().code == ENOENT) return {};
   if (!listing) return Fail(listing.error());
-  return (*listing)->entries.empty() ? rooms.DeleteEntry(dir, stop) : Status();
+  return (*listing)->empty() ? rooms.DeleteEntry(dir, stop) : Status();
 }
 
 // True when a directory stands at `target` already: its parent was renamed with it inside, or

@@ -357,22 +357,6 @@ TEST_F(RecoveryTest, AJournalOfANewerProgramIsRefused) {
   EXPECT_EQ(EPROTO, OpenError().code);
 }
 
-TEST_F(RecoveryTest, AJournalOfTheFirstVersionIsTakenOver) {
-  Open();
-  ASSERT_TRUE(WriteAndSeal(*store_, "/f", "content"));
-  ASSERT_OK(store_->MarkStarting(At("/f").id, 1, "/c", std::nullopt));
-  store_.reset();
-  Sql("ALTER TABLE items DROP COLUMN sent");
-  Sql("PRAGMA user_version=1");
-  Open();
-  EXPECT_EQ("/c", At("/f").upload_path);
-  EXPECT_FALSE(At("/f").sent);
-  ASSERT_OK(store_->MarkStarting(At("/f").id, 1, "/c", std::nullopt));
-  store_.reset();
-  Open();
-  EXPECT_EQ((Identity{7, 0, "", {}}), At("/f").sent);
-}
-
 TEST_F(RecoveryTest, MangledRowsAreRefusedOneByOne) {
   Open();
   ASSERT_TRUE(WriteAndSeal(*store_, "/f", "content"));

@@ -565,8 +565,8 @@ TEST_P(MountTest, ChangesOfOthersAppear) {
   names_.Remove("/dir/old");
   AddRemote("/dir/new", "22");
   mount_->dirs().Invalidate("/dir");
-  mount_->session().RemoteChanged("/dir/old");
-  mount_->session().RemoteChanged("/dir/new");
+  mount_->session().RemoteChanged("/dir/old", false);
+  mount_->session().RemoteChanged("/dir/new", false);
   const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(10);
   while (Names(At("dir")) != std::vector<std::string>{"new"}) {
     ASSERT_LT(std::chrono::steady_clock::now(), deadline);
