@@ -18,9 +18,10 @@ constexpr unsigned Successors(State from) {
   switch (from) {
     case State::kOpen:  // closed; reverted to what it was; found at start
       return Bit(State::kSealing) | Bit(State::kInterrupted) | Bit(State::kWaiting) |
-             Bit(State::kParked) | Bit(State::kClean) | Bit(State::kRemoving);
+             Bit(State::kParked) | Bit(State::kClean) | Bit(State::kRemoving) |
+             Bit(State::kHydrating);
     case State::kInterrupted:
-      return kAlways | Bit(State::kParked);
+      return kAlways | Bit(State::kParked) | Bit(State::kHydrating);
     case State::kSealing:  // kClean: same bytes as the remote has; kInterrupted: power was cut
       return kAlways | Bit(State::kWaiting) | Bit(State::kClean) | Bit(State::kParked) |
              Bit(State::kInterrupted);
@@ -28,12 +29,15 @@ constexpr unsigned Successors(State from) {
     case State::kUploading:
     case State::kVerifying:
     case State::kPlacing:
-    case State::kParked:
       return kAlways | kOnTheWay;
+    case State::kParked:
+      return kAlways | kOnTheWay | Bit(State::kHydrating);
     case State::kClean:
       return kAlways | Bit(State::kParked);
     case State::kRemoving:
       return 0;
+    case State::kHydrating:  // kSealing: nothing is missing any more
+      return kAlways | Bit(State::kParked) | Bit(State::kInterrupted);
   }
   return 0;
 }
@@ -41,9 +45,9 @@ constexpr unsigned Successors(State from) {
 }  // namespace
 
 std::string_view ToString(State state) {
-  static constexpr std::array<std::string_view, 10> kNames = {
-      "open",      "interrupted", "sealing", "waiting", "uploading",
-      "verifying", "placing",     "parked",  "clean",   "removing"};
+  static constexpr std::array<std::string_view, 11> kNames = {
+      "open",    "interrupted", "sealing", "waiting",  "uploading", "verifying",
+      "placing", "parked",      "clean",   "removing", "hydrating"};
   const auto index = static_cast<size_t>(state);
   return index < kNames.size() ? kNames[index] : "?";
 }

@@ -32,6 +32,7 @@ enum class State {
   kParked,       // needs a person (reason says why); bytes kept
   kClean,        // equals the remote file; the local bytes are only a cache of it
   kRemoving,     // deleted by the user; remote work (cancel, delete) is unfinished
+  kHydrating,    // closed and changed, but some of its bytes are still only on the server
 };
 std::string_view ToString(State state);
 bool IsLegal(State from, State to);
@@ -69,7 +70,8 @@ struct Item {
   ItemKind kind = ItemKind::kFile;
   std::string path;  // mount path, "/a/b"; of a kRemoving item: where it was
   State state = State::kOpen;
-  uint64_t size = 0;  // bytes; of a kOpen item: as of the last seal or closed mark
+  uint64_t size = 0;     // bytes; of a kOpen item: as of the last seal or closed mark
+  bool partial = false;  // a copy of a remote file, some bytes of which may be missing here
   Attr attr;
 
   Generation generation = 0;  // the last sealed one
@@ -83,6 +85,7 @@ struct Item {
   std::string upload_path;           // full server path that Start named
   std::string upload_id;             // empty until the server told it
   std::optional<Identity> replaced;  // the entry at upload_path before Start: proves nothing new
+  std::optional<Identity> sent;      // size and digests (as far as known) of what is going up
 
   // The last failure.
   int attempts = 0;           // since the last success or seal
@@ -100,6 +103,27 @@ struct Memory {
   Attr attr;
   Identity identity;       // the version that the attributes belong to (files)
   bool confirmed = false;  // a listing begun after the upload has shown it
+};
+
+// A change of the remote that a caller waits for and that takes more than a moment: journalled
+// before its first step, until it is known whether it happened. Until then every name shows as
+// before; only then comes the local half.
+struct Intent {
+  enum class Kind { kRemove, kRename };
+  uint64_t id = 0;  // given by Store::BeginIntent
+  Kind kind = Kind::kRemove;
+  ItemKind what = ItemKind::kFile;
+  std::string folder;  // full server path that the mount's root stands for
+  std::string from;    // mount path
+  std::string to;      // mount path; kRename
+  // Names under which things stand meanwhile; empty: never.
+  std::string passing;             // the source, on its way to another directory under another name
+  std::string aside;               // the replaced target, until the source stands in its place
+  std::optional<Identity> source;  // what the server had at `from`
+  std::optional<Identity> target;  // ... at `to`; nullopt: nothing is replaced there
+  ItemId source_item = 0;          // what was staged at `from`; 0: nothing
+  ItemId target_item = 0;          // ... at `to`: it goes when the source has come
+  bool newer_here = false;  // `source_item` will be uploaded: the server has an old version only
 };
 
 }  // namespace outboxfs::cache

@@ -2,7 +2,9 @@
 
 #include <fcntl.h>
 
+#include <algorithm>
 #include <cerrno>
+#include <limits>
 
 #include "cache/codec.h"
 #include "cache/paths.h"
@@ -28,11 +30,18 @@ CREATE TABLE items(
   closed_size INTEGER NOT NULL, closed_mtime INTEGER NOT NULL, closed_ctime INTEGER NOT NULL,
   synced_size INTEGER NOT NULL, synced_mtime INTEGER NOT NULL, synced_ctime INTEGER NOT NULL,
   attempts INTEGER NOT NULL, error_code INTEGER NOT NULL,
-  digests TEXT, upload_path TEXT, upload_id TEXT, replaced TEXT, reason TEXT);
+  digests TEXT, upload_path TEXT, upload_id TEXT, replaced TEXT, reason TEXT,
+  sent TEXT);
 CREATE TABLE sums(id INTEGER PRIMARY KEY, blob BLOB NOT NULL);
 CREATE TABLE ledger(id INTEGER PRIMARY KEY, generation INTEGER NOT NULL, ranges TEXT NOT NULL);
+CREATE TABLE extents(
+  seq INTEGER PRIMARY KEY, id INTEGER NOT NULL, begin INTEGER NOT NULL, end INTEGER NOT NULL,
+  kind INTEGER NOT NULL);
+CREATE INDEX extents_id ON extents(id);
 CREATE TABLE doomed(id INTEGER PRIMARY KEY);
-CREATE TABLE gone(path TEXT PRIMARY KEY) WITHOUT ROWID;
+CREATE TABLE gone(
+  path TEXT PRIMARY KEY, identity TEXT NOT NULL DEFAULT '', kind INTEGER NOT NULL DEFAULT 0,
+  since INTEGER NOT NULL DEFAULT 0) WITHOUT ROWID;
 CREATE TABLE memory(
   parent TEXT NOT NULL, name TEXT NOT NULL, ino INTEGER NOT NULL, kind INTEGER NOT NULL,
   mode INTEGER NOT NULL, uid INTEGER NOT NULL, gid INTEGER NOT NULL,
@@ -40,15 +49,20 @@ CREATE TABLE memory(
   identity TEXT NOT NULL, confirmed INTEGER NOT NULL,
   PRIMARY KEY(parent, name)) WITHOUT ROWID;
 CREATE INDEX memory_unconfirmed ON memory(confirmed) WHERE confirmed = 0;
+CREATE TABLE intents(
+  id INTEGER PRIMARY KEY, kind INTEGER NOT NULL, what INTEGER NOT NULL, newer INTEGER NOT NULL,
+  folder TEXT NOT NULL, origin TEXT NOT NULL, dest TEXT NOT NULL,
+  passing TEXT NOT NULL, aside TEXT NOT NULL, source TEXT NOT NULL, target TEXT NOT NULL,
+  source_item INTEGER NOT NULL, target_item INTEGER NOT NULL);
 )";
 
 // Bits of items.flags.
-constexpr int64_t kHydrating = 1;
+constexpr int64_t kPartial = 1;
 constexpr int64_t kClean = 2;
 constexpr int64_t kAttrChanged = 4;
 
 int64_t FlagsOf(const Row& row) {
-  return (row.hydrating ? kHydrating : 0) | (row.clean ? kClean : 0) |
+  return (row.partial ? kPartial : 0) | (row.clean ? kClean : 0) |
          (row.attr_changed ? kAttrChanged : 0);
 }
 
@@ -61,6 +75,10 @@ void BindMark(Statement& statement, const Mark& mark) {
 void BindAttr(Statement& statement, const Attr& attr) {
   statement.Bind(attr.mode).Bind(attr.uid).Bind(attr.gid);
   statement.Bind(attr.atime_ns).Bind(attr.mtime_ns).Bind(attr.ctime_ns);
+}
+
+std::string EncodeIfAny(const std::optional<Identity>& identity) {
+  return identity ? EncodeIdentity(*identity) : std::string();
 }
 
 void BindTextOrNull(Statement& statement, const std::string& text) {
@@ -129,10 +147,14 @@ Status Journal::PrepareAll() {
       {&load_sums_, "SELECT blob FROM sums WHERE id=?"},
       {&save_ledger_, "INSERT OR REPLACE INTO ledger VALUES(?,?,?)"},
       {&load_ledger_, "SELECT ranges FROM ledger WHERE id=? AND generation=?"},
+      {&add_extent_, "INSERT INTO extents(id,begin,end,kind) VALUES(?,?,?,?)"},
+      {&drop_extents_, "DELETE FROM extents WHERE id=?"},
       {&put_doomed_, "INSERT OR REPLACE INTO doomed VALUES(?)"},
       {&drop_doomed_, "DELETE FROM doomed WHERE id=?"},
-      {&put_gone_, "INSERT OR REPLACE INTO gone VALUES(?)"},
+      {&put_gone_, "INSERT OR REPLACE INTO gone VALUES(?,?,?,?)"},
       {&drop_gone_, "DELETE FROM gone WHERE path=?"},
+      {&put_intent_, "INSERT OR REPLACE INTO intents VALUES(?,?,?,?,?,?,?,?,?,?,?,?,?)"},
+      {&drop_intent_, "DELETE FROM intents WHERE id=?"},
       {&put_memory_, "INSERT OR REPLACE INTO memory VALUES(?,?,?,?,?,?,?,?,?,?,?,?)"},
       {&drop_memory_, "DELETE FROM memory WHERE parent=? AND name=?"},
       {&find_memory_, "SELECT * FROM memory WHERE parent=? AND name=?"},
@@ -148,7 +170,7 @@ Status Journal::PrepareAll() {
 Status Journal::PrepareItems() {
   if (auto done = save_.Prepare(db_.get(),
                                 "INSERT OR REPLACE INTO items VALUES(?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,"
-                                "?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)");
+                                "?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)");
       !done) {
     return done;
   }
@@ -202,7 +224,8 @@ Status Journal::SetMeta(const std::string& key, const std::string& value) {
 Status Journal::Save(const Row& row) {
   const RareFields& rare = row.rare();
   const std::string digests = EncodeDigests(rare.digests);
-  const std::string replaced = rare.replaced ? EncodeIdentity(*rare.replaced) : "";
+  const std::string replaced = EncodeIfAny(rare.replaced);
+  const std::string sent = EncodeIfAny(rare.sent);
   save_.Bind(Signed(row.id)).Bind(Signed(row.ino)).Bind(row.path);
   save_.Bind(static_cast<int64_t>(row.kind)).Bind(static_cast<int64_t>(row.state));
   save_.Bind(static_cast<int64_t>(row.before)).Bind(FlagsOf(row));
@@ -219,15 +242,26 @@ Status Journal::Save(const Row& row) {
   BindTextOrNull(save_, rare.upload_id);
   BindTextOrNull(save_, replaced);
   BindTextOrNull(save_, rare.reason);
+  BindTextOrNull(save_, sent);
   return save_.Run();
 }
 
 Status Journal::Delete(ItemId id, ItemKind kind) {
-  for (Statement* statement : {&delete_row_, &delete_sums_, &delete_ledger_}) {
+  for (Statement* statement : {&delete_row_, &delete_sums_, &delete_ledger_, &drop_extents_}) {
     if (auto done = statement->Bind(Signed(id)).Run(); !done) return done;
   }
   return kind == ItemKind::kFile ? put_doomed_.Bind(Signed(id)).Run() : Status{};
 }
+
+// Ends behind every file ("all that follows") are kept as the largest number there is.
+Status Journal::AddExtent(ItemId id, const Extent& extent) {
+  constexpr auto kMost = std::numeric_limits<int64_t>::max();
+  const auto end = std::min(extent.range.end, static_cast<uint64_t>(kMost));
+  add_extent_.Bind(Signed(id)).Bind(Signed(extent.range.begin)).Bind(Signed(end));
+  return add_extent_.Bind(static_cast<int64_t>(extent.kind)).Run();
+}
+
+Status Journal::DropExtents(ItemId id) { return drop_extents_.Bind(Signed(id)).Run(); }
 
 Status Journal::DropDoomed(ItemId id) { return drop_doomed_.Bind(Signed(id)).Run(); }
 
@@ -263,7 +297,23 @@ Result<std::optional<ExtentMap>> Journal::LoadLedger(ItemId id, Generation gener
 
 Status Journal::DropLedger(ItemId id) { return delete_ledger_.Bind(Signed(id)).Run(); }
 
-Status Journal::PutGone(const std::string& path) { return put_gone_.Bind(path).Run(); }
+Status Journal::PutIntent(const Intent& intent) {
+  const std::string source = EncodeIfAny(intent.source);
+  const std::string target = EncodeIfAny(intent.target);
+  put_intent_.Bind(Signed(intent.id)).Bind(static_cast<int64_t>(intent.kind));
+  put_intent_.Bind(static_cast<int64_t>(intent.what)).Bind(intent.newer_here ? 1 : 0);
+  put_intent_.Bind(intent.folder).Bind(intent.from).Bind(intent.to);
+  put_intent_.Bind(intent.passing).Bind(intent.aside).Bind(source).Bind(target);
+  return put_intent_.Bind(Signed(intent.source_item)).Bind(Signed(intent.target_item)).Run();
+}
+
+Status Journal::DropIntent(uint64_t id) { return drop_intent_.Bind(Signed(id)).Run(); }
+
+Status Journal::PutGone(const GoneRow& gone) {
+  const std::string identity = EncodeIfAny(gone.identity);
+  put_gone_.Bind(gone.path).Bind(identity).Bind(static_cast<int64_t>(gone.kind));
+  return put_gone_.Bind(gone.since_ns).Run();
+}
 
 Status Journal::DropGone(const std::string& path) { return drop_gone_.Bind(path).Run(); }
 

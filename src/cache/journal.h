@@ -6,6 +6,7 @@
 #pragma once
 
 #include <atomic>
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -28,9 +29,11 @@ class Journal {
   // What a start reads. Memories that a listing has confirmed stay on disk.
   struct Contents {
     std::vector<Row> rows;
-    std::vector<std::string> gone;
+    std::vector<GoneRow> gone;
     std::vector<Memory> unconfirmed;
+    std::vector<Intent> intents;
     std::vector<ItemId> doomed;
+    std::map<ItemId, ExtentMap> extents;  // of partly hydrated files: what was changed in them
   };
 
   // Makes the database if it is missing. EPROTO: made by a newer program. EIO: not a database.
@@ -63,7 +66,14 @@ class Journal {
   Result<std::optional<ExtentMap>> LoadLedger(ItemId id, Generation generation);
   Status DropLedger(ItemId id);
 
-  Status PutGone(const std::string& path);
+  // Changes of a partly hydrated file, in the order in which they were made.
+  Status AddExtent(ItemId id, const Extent& extent);
+  Status DropExtents(ItemId id);
+
+  Status PutIntent(const Intent& intent);
+  Status DropIntent(uint64_t id);
+
+  Status PutGone(const GoneRow& gone);
   Status DropGone(const std::string& path);
   Status PutMemory(const Memory& memory);
   Status DropMemory(const std::string& path);
@@ -86,7 +96,10 @@ class Journal {
   void Rollback();
   Status LoadRows(std::vector<Row>& rows);
   Status LoadOverlay(Contents& contents);
+  Status LoadGone(std::vector<GoneRow>& rows);
   Status LoadDoomed(std::vector<ItemId>& ids);
+  Status LoadExtents(std::map<ItemId, ExtentMap>& extents);
+  Status LoadIntents(std::vector<Intent>& intents);
   Result<std::vector<Memory>> ReadMemories(Statement& query);
 
   std::atomic<int> wal_pages_ = 0;
@@ -94,9 +107,11 @@ class Journal {
   Statement begin_, commit_, rollback_;
   Statement save_, delete_row_, delete_sums_, delete_ledger_, put_doomed_, drop_doomed_;
   Statement save_sums_, load_sums_, save_ledger_, load_ledger_;
+  Statement add_extent_, drop_extents_;
   Statement put_gone_, drop_gone_, put_memory_, drop_memory_, find_memory_, memories_in_;
   Statement drop_gone_beneath_, drop_memory_beneath_;
   Statement move_gone_, move_gone_beneath_, move_memory_, move_memory_beneath_;
+  Statement put_intent_, drop_intent_;
   Statement get_meta_, set_meta_;
 };
 
@@ -117,7 +132,8 @@ class WalBarrier {
 class Checkpointer {
  public:
   static Result<Checkpointer> Open(const std::string& journal_path);
-  Status Checkpoint();
+  // Bytes of the log that it left, because writers went on meanwhile.
+  Result<uint64_t> Checkpoint();
 
  private:
   explicit Checkpointer(Database db) : db_(std::move(db)) {}

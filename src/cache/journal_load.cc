@@ -56,9 +56,18 @@ class Columns {
 
 void ReadFlags(Columns& columns, Row& row) {
   const int64_t flags = columns.Between(0, 7);
-  row.hydrating = (flags & 1) != 0;
+  row.partial = (flags & 1) != 0;
   row.clean = (flags & 2) != 0;
   row.attr_changed = (flags & 4) != 0;
+}
+
+// "" is none.
+std::optional<Identity> ReadIdentity(Columns& columns) {
+  const std::string text = columns.Text();
+  if (text.empty()) return std::nullopt;
+  auto identity = DecodeIdentity(text);
+  if (!identity) columns.Refuse();
+  return identity;
 }
 
 void ReadRare(Columns& columns, Row& row) {
@@ -66,19 +75,16 @@ void ReadRare(Columns& columns, Row& row) {
   const auto digests = DecodeDigests(columns.Text());
   rare.upload_path = columns.Text();
   rare.upload_id = columns.Text();
-  const std::string replaced = columns.Text();
+  rare.replaced = ReadIdentity(columns);
   rare.reason = columns.Text();
+  rare.sent = ReadIdentity(columns);
   if (!digests) return columns.Refuse();
   rare.digests = *digests;
-  if (!replaced.empty()) {
-    rare.replaced = DecodeIdentity(replaced);
-    if (!rare.replaced) return columns.Refuse();
-  }
   row.EditRare([&](RareFields& fields) { fields = std::move(rare); });
 }
 
 bool ReadRow(const Statement& query, Row& row) {
-  constexpr auto kLastState = static_cast<int64_t>(State::kRemoving);
+  constexpr auto kLastState = static_cast<int64_t>(State::kHydrating);
   Columns columns(query);
   row.id = columns.Unsigned();
   row.ino = columns.Unsigned();
@@ -119,6 +125,38 @@ bool ReadMemory(const Statement& query, Memory& memory) {
   return true;
 }
 
+bool ReadGone(const Statement& query, GoneRow& gone) {
+  Columns columns(query);
+  gone.path = columns.Text();
+  gone.identity = ReadIdentity(columns);
+  gone.kind = static_cast<ItemKind>(columns.Between(0, 1));
+  gone.since_ns = columns.Int();
+  return columns.good() && IsNormalPath(gone.path);
+}
+
+bool ReadIntent(const Statement& query, Intent& intent) {
+  Columns columns(query);
+  intent.id = columns.Unsigned();
+  intent.kind = static_cast<Intent::Kind>(columns.Between(0, 1));
+  intent.what = static_cast<ItemKind>(columns.Between(0, 1));
+  intent.newer_here = columns.Between(0, 1) != 0;
+  intent.folder = columns.Text();
+  intent.from = columns.Text();
+  intent.to = columns.Text();
+  intent.passing = columns.Text();
+  intent.aside = columns.Text();
+  intent.source = ReadIdentity(columns);
+  intent.target = ReadIdentity(columns);
+  intent.source_item = columns.Unsigned();
+  intent.target_item = columns.Unsigned();
+  const auto is_name = [](const std::string& name) {
+    return name.empty() || (IsNormalPath("/" + name) && name.find('/') == std::string::npos);
+  };
+  const bool paths = IsNormalPath(intent.folder) && IsNormalPath(intent.from) &&
+                     (intent.kind == Intent::Kind::kRemove || IsNormalPath(intent.to));
+  return columns.good() && paths && is_name(intent.passing) && is_name(intent.aside);
+}
+
 tl::unexpected<Error> Damaged(std::string_view what) {
   return Fail(EIO, fmt::format("journal: damaged row: {}", what));
 }
@@ -130,6 +168,8 @@ Result<Journal::Contents> Journal::Load() {
   if (auto done = LoadRows(contents.rows); !done) return Fail(done.error());
   if (auto done = LoadOverlay(contents); !done) return Fail(done.error());
   if (auto done = LoadDoomed(contents.doomed); !done) return Fail(done.error());
+  if (auto done = LoadExtents(contents.extents); !done) return Fail(done.error());
+  if (auto done = LoadIntents(contents.intents); !done) return Fail(done.error());
   return contents;
 }
 
@@ -141,6 +181,23 @@ Status Journal::LoadDoomed(std::vector<ItemId>& ids) {
     if (!more) return Fail(more.error());
     if (!*more) return {};
     ids.push_back(query.Unsigned(0));
+  }
+}
+
+Status Journal::LoadExtents(std::map<ItemId, ExtentMap>& extents) {
+  Statement query;
+  const char* const sql = "SELECT id,begin,end,kind FROM extents ORDER BY seq";
+  if (auto done = query.Prepare(db_.get(), sql); !done) return done;
+  while (true) {
+    const auto more = query.Next();
+    if (!more) return Fail(more.error());
+    if (!*more) return {};
+    const ByteRange range{query.Unsigned(1), query.Unsigned(2)};
+    const int64_t kind = query.Int(3);
+    if (range.begin >= range.end || kind < 0 || kind > static_cast<int64_t>(ExtentKind::kZero)) {
+      return Damaged(fmt::format("an extent of item {}", query.Int(0)));
+    }
+    extents[query.Unsigned(0)].Set(range, static_cast<ExtentKind>(kind));
   }
 }
 
@@ -161,16 +218,37 @@ Status Journal::LoadRows(std::vector<Row>& rows) {
   }
 }
 
-Status Journal::LoadOverlay(Contents& contents) {
+Status Journal::LoadIntents(std::vector<Intent>& intents) {
   Statement query;
-  if (auto done = query.Prepare(db_.get(), "SELECT path FROM gone"); !done) return done;
+  auto done = query.Prepare(db_.get(), "SELECT * FROM intents ORDER BY id");
+  if (!done) return done;
   while (true) {
     const auto more = query.Next();
     if (!more) return Fail(more.error());
-    if (!*more) break;
-    contents.gone.emplace_back(query.Text(0));
-    if (!IsNormalPath(contents.gone.back())) return Damaged("a gone name");
+    if (!*more) return {};
+    Intent intent;
+    if (!ReadIntent(query, intent)) return Damaged(fmt::format("intent {}", query.Int(0)));
+    intents.push_back(std::move(intent));
   }
+}
+
+Status Journal::LoadGone(std::vector<GoneRow>& rows) {
+  Statement query;
+  auto done = query.Prepare(db_.get(), "SELECT path, identity, kind, since FROM gone");
+  if (!done) return done;
+  while (true) {
+    const auto more = query.Next();
+    if (!more) return Fail(more.error());
+    if (!*more) return {};
+    GoneRow gone;
+    if (!ReadGone(query, gone)) return Damaged("a gone name");
+    rows.push_back(std::move(gone));
+  }
+}
+
+Status Journal::LoadOverlay(Contents& contents) {
+  if (auto done = LoadGone(contents.gone); !done) return done;
+  Statement query;
   if (auto done = query.Prepare(db_.get(), "SELECT * FROM memory WHERE confirmed=0"); !done) {
     return done;
   }

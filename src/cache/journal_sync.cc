@@ -1,5 +1,7 @@
 #include <fcntl.h>
 
+#include <algorithm>
+
 #include "cache/journal.h"
 
 namespace outboxfs::cache {
@@ -17,11 +19,13 @@ Result<Checkpointer> Checkpointer::Open(const std::string& journal_path) {
   return Checkpointer(std::move(*db));
 }
 
-Status Checkpointer::Checkpoint() {
+Result<uint64_t> Checkpointer::Checkpoint() {
+  int pages = 0;
+  int moved = 0;
   const int code =
-      sqlite3_wal_checkpoint_v2(db_.get(), nullptr, SQLITE_CHECKPOINT_PASSIVE, nullptr, nullptr);
+      sqlite3_wal_checkpoint_v2(db_.get(), nullptr, SQLITE_CHECKPOINT_PASSIVE, &pages, &moved);
   if (code != SQLITE_OK && code != SQLITE_BUSY) return Fail(SqlError(db_.get(), "checkpoint"));
-  return {};
+  return static_cast<uint64_t>(std::max(0, pages - moved)) * Journal::kPageSize;
 }
 
 }  // namespace outboxfs::cache

@@ -7,6 +7,7 @@
 #include <array>
 #include <cerrno>
 #include <fstream>
+#include <limits>
 #include <random>
 #include <utility>
 
@@ -71,6 +72,12 @@ void Park(Row& row, std::string_view reason) {
   SetReason(row, EIO, reason);
 }
 
+// Of a partly hydrated file the fetched bytes change nothing but the ctime.
+bool SameMark(const Row& row, const Mark& was, const Mark& is) {
+  if (!row.partial) return was == is;
+  return was.taken() && was.size == is.size && was.mtime_ns == is.mtime_ns;
+}
+
 // An item that was open, or closed but not sealed (HARD-CASES 1, 3). After a power cut the closed
 // mark alone proves nothing: times and sizes can be on disk without the bytes.
 void RecoverUnsealed(Row& row, const BytesState& bytes, bool same_boot) {
@@ -85,19 +92,21 @@ void RecoverUnsealed(Row& row, const BytesState& bytes, bool same_boot) {
     return;
   }
   if (row.state == State::kOpen) row.TakeTimes(bytes.mark);
-  if (row.state == State::kOpen && row.closed != bytes.mark) {
+  if (row.state == State::kOpen && !SameMark(row, row.closed, bytes.mark)) {
     return Interrupt(row, "was being written when outboxfs ended");
   }
-  if (!same_boot && row.synced != bytes.mark) {
+  if (!same_boot && !SameMark(row, row.synced, bytes.mark)) {
     return Interrupt(row, "the machine stopped before it was on stable storage");
   }
-  row.state = State::kSealing;
+  row.state = row.partial ? State::kHydrating : State::kSealing;
 }
 
-// False: the row goes.
-bool RecoverFile(Row& row, const Layout& layout, bool has_bytes, bool same_boot) {
-  if (row.hydrating) return false;
+// False: the row goes. `changes`: of a partly hydrated file, what was written to it.
+bool RecoverFile(Row& row, const Layout& layout, bool has_bytes, bool same_boot,
+                 const ExtentMap& changes) {
   if (row.state == State::kRemoving) return true;
+  const bool was_clean = row.state == State::kClean || row.before == State::kClean;
+  if (row.partial && was_clean && changes.empty()) return false;
   if (!has_bytes) {
     if (row.state == State::kClean) return false;
     Park(row, "its staged bytes are missing");
@@ -105,7 +114,8 @@ bool RecoverFile(Row& row, const Layout& layout, bool has_bytes, bool same_boot)
   }
   const bool clean = row.state == State::kClean;
   if (clean && BytesAreAsSealed(layout.StagedFile(row.id), row.seal)) return false;
-  if (!clean && row.state != State::kOpen && row.state != State::kSealing) return true;
+  const bool closing = row.state == State::kSealing || row.state == State::kHydrating;
+  if (!clean && row.state != State::kOpen && !closing) return true;
   const auto bytes = InspectBytes(layout.StagedFile(row.id));
   if (!bytes) {
     Park(row, bytes.error().text);
@@ -123,6 +133,7 @@ bool RecoverFile(Row& row, const Layout& layout, bool has_bytes, bool same_boot)
 StoreImpl::StoreImpl(const StoreOptions& options, const Clock& clock)
     : layout_(options.directory),
       clock_(clock),
+      started_(clock.Now()),
       dirty_dirs_(layout_),
       sealer_(*this),
       keeper_(layout_, dirty_dirs_, *this) {}
@@ -198,6 +209,7 @@ Status StoreImpl::Recover() {
 Status StoreImpl::AdoptAll(Journal::Contents contents, std::vector<ItemId> on_disk) {
   Findings findings;
   findings.on_disk = std::move(on_disk);
+  findings.extents = std::move(contents.extents);
   const auto boot = journal_->Meta("boot_id");
   if (!boot) return Fail(boot.error());
   findings.same_boot = *boot && **boot == boot_id_;
@@ -210,17 +222,23 @@ Status StoreImpl::AdoptAll(Journal::Contents contents, std::vector<ItemId> on_di
   });
   if (!done) return done;
   for (Row& row : contents.rows) {
-    if (row.id != 0) Adopt(std::move(row));
+    if (row.id == 0) continue;
+    ExtentMap changes = std::move(findings.extents[row.id]);
+    Adopt(std::move(row), std::move(changes));
   }
   // Rows of an earlier run are older than every listing of this one.
   constexpr SteadyTime kLongAgo = SteadyTime::min();
-  for (const std::string& path : contents.gone) {
-    names_[path].ghost = std::make_unique<Ghost>(Ghost{Overlay::Kind::kGone, {}, kLongAgo});
+  for (GoneRow& gone : contents.gone) {
+    const std::string path = gone.path;
+    Hide(std::move(gone));
+    names_[path].ghost->since = kLongAgo;
   }
-  for (const Memory& memory : contents.unconfirmed) {
-    names_[memory.path].ghost =
-        std::make_unique<Ghost>(Ghost{Overlay::Kind::kUploaded, memory, kLongAgo});
+  for (Memory& memory : contents.unconfirmed) {
+    const std::string path = memory.path;
+    ShowUploaded(std::move(memory));
+    names_[path].ghost->since = kLongAgo;
   }
+  intents_ = std::move(contents.intents);
   for (const ItemId id : contents.doomed) {
     findings.known.push_back(id);
     findings.doomed.push_back({id, 0, true});
@@ -235,7 +253,8 @@ Status StoreImpl::ReviewRow(Row& row, Findings& findings) {
   const Row before = row;
   const bool has_bytes =
       std::binary_search(findings.on_disk.begin(), findings.on_disk.end(), row.id);
-  const bool keep = RecoverFile(row, layout_, has_bytes, findings.same_boot);
+  const bool keep =
+      RecoverFile(row, layout_, has_bytes, findings.same_boot, findings.extents[row.id]);
   if (has_bytes) findings.known.push_back(row.id);
   if (has_bytes && (!keep || row.state == State::kRemoving)) {
     findings.doomed.push_back({row.id, row.disk_bytes, true});
@@ -253,7 +272,7 @@ Status StoreImpl::ReviewRow(Row& row, Findings& findings) {
 // The row of a clean item goes; attributes that were changed meanwhile stay remembered.
 Status StoreImpl::ForgetClean(const Row& row) {
   if (auto gone = journal_->Delete(row.id, row.kind); !gone) return gone;
-  if (row.hydrating || !row.attr_changed) return {};
+  if (!row.attr_changed) return {};
   auto memory = journal_->FindMemory(row.path);
   if (!memory) return Fail(memory.error());
   Memory next{row.path, row.ino, row.kind, row.attr, {}, !*memory || (*memory)->confirmed};
@@ -261,14 +280,17 @@ Status StoreImpl::ForgetClean(const Row& row) {
   return journal_->PutMemory(next);
 }
 
-void StoreImpl::Adopt(Row row) {
+void StoreImpl::Adopt(Row row, ExtentMap changes) {
+  // A truncation may have come to the file and not to the journal: nothing behind its end comes
+  // back.
+  if (row.partial) changes.Set({row.size, std::numeric_limits<uint64_t>::max()}, ExtentKind::kZero);
   const bool unsealed = row.state == State::kSealing;
   if (row.state == State::kInterrupted) {
     ++report_.interrupted;
   } else if (row.state != State::kParked && row.state != State::kRemoving) {
     ++report_.pending;
   }
-  Record& record = Insert(std::move(row));
+  Record& record = Insert(std::move(row), std::move(changes));
   if (unsealed) SealAgainLocked(record);
 }
 

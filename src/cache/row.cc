@@ -32,6 +32,7 @@ Item ToItem(const Row& row) {
   item.path = row.path;
   item.state = row.state;
   item.size = row.size;
+  item.partial = row.partial;
   item.attr = row.attr;
   item.generation = row.generation;
   item.sealed_ns = row.sealed_ns;
@@ -45,6 +46,7 @@ Item ToItem(const Row& row) {
   item.upload_path = rare.upload_path;
   item.upload_id = rare.upload_id;
   item.replaced = rare.replaced;
+  item.sent = rare.sent;
   item.reason = rare.reason;
   return item;
 }

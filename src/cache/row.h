@@ -30,6 +30,7 @@ struct RareFields {
   std::string upload_path;
   std::string upload_id;
   std::optional<Identity> replaced;
+  std::optional<Identity> sent;
   std::string reason;
   bool operator==(const RareFields&) const = default;
 };
@@ -54,7 +55,7 @@ struct Row {
   ItemKind kind = ItemKind::kFile;
   State state = State::kOpen;
   State before = State::kOpen;  // of a kOpen item: what it was before BeginWrite
-  bool hydrating = false;       // being filled from the remote, not complete
+  bool partial = false;         // Presence knows which bytes are here
   bool clean = false;           // the generation (or hydrated file) equals the remote file
   bool attr_changed = false;    // since it became clean: to be remembered when it is evicted
 
@@ -76,6 +77,14 @@ struct Row {
 
  private:
   std::shared_ptr<const RareFields> rare_;  // null: all empty
+};
+
+// A name that was deleted or renamed away here, and what stood there on the server.
+struct GoneRow {
+  std::string path;
+  ItemKind kind = ItemKind::kFile;
+  std::optional<Identity> identity;  // nullopt: not known
+  int64_t since_ns = 0;              // wall time
 };
 
 Item ToItem(const Row& row);

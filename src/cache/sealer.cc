@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <set>
 #include <utility>
 
 #include "cache/writer_probe.h"
@@ -114,9 +115,10 @@ void Sealer::Run(Lane& lane, size_t group, const std::stop_token& stop) {
 std::vector<Sealer::Work> Sealer::Begin(const std::vector<Delayed>& group) {
   std::vector<Work> works;
   works.reserve(group.size());
+  std::set<ItemId> begun;  // a delayed file may have been closed again meanwhile
   for (const Delayed& queued : group) {
     auto job = host_.BeginSeal(queued.id);
-    if (!job) continue;
+    if (!job || !begun.insert(queued.id).second) continue;
     Work& work = works.emplace_back();
     work.queued = queued;
     work.job = std::move(*job);

@@ -29,6 +29,19 @@ Status StagedFile::Write(std::span<const std::byte> data, uint64_t offset) {
   return disk::WriteAt(write_fd_.get(), data, offset);
 }
 
+Status StagedFile::WriteFetched(std::span<const std::byte> data, uint64_t offset) {
+  auto fd = disk::Open("/proc/self/fd/" + std::to_string(read_fd_.get()), O_WRONLY);
+  if (!fd) return Fail(fd.error());
+  const auto before = Stat();
+  if (!before) return Fail(before.error());
+  auto written = disk::WriteAt(fd->get(), data, offset);
+  const timespec times[2] = {before->st_atim, before->st_mtim};
+  if (::futimens(fd->get(), times) < 0 && written) {
+    return FailErrno(errno, "set times of staged file");
+  }
+  return written;
+}
+
 Status StagedFile::Truncate(uint64_t size) { return disk::Truncate(write_fd_.get(), size); }
 
 Status StagedFile::Allocate(int mode, uint64_t offset, uint64_t length) {

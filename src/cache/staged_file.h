@@ -33,6 +33,8 @@ class StagedFile {
   // REQUIRES: a write pin. Errors are those of the cache disk (ENOSPC, EIO).
   Status Write(std::span<const std::byte> data, uint64_t offset);
   Status Truncate(uint64_t size);
+  // Bytes from the server: leaves the times alone. Needs no write pin.
+  Status WriteFetched(std::span<const std::byte> data, uint64_t offset);
   // As fallocate(2) `mode`.
   Status Allocate(int mode, uint64_t offset, uint64_t length);
   // Sets atime and mtime of the backing file (HARD-CASES 9); ns since 1970 UTC.

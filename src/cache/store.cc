@@ -9,6 +9,11 @@
 #include "common/log.h"
 
 namespace outboxfs::cache {
+namespace {
+
+uint64_t RemoteSize(const Row& row) { return row.rare().replaced ? row.rare().replaced->size : 0; }
+
+}  // namespace
 
 // ---- Pin ----------------------------------------------------------------------------------
 
@@ -50,13 +55,13 @@ Result<std::unique_ptr<Store>> Store::Open(const StoreOptions& options, const Cl
 
 Overlay StoreImpl::ToOverlay(const Name& name) {
   Overlay overlay;
-  // A hydration is seen by nobody but its maker before it is complete.
-  if (name.item != nullptr && !name.item->row.hydrating) {
+  if (name.item != nullptr) {
     overlay.kind = Overlay::Kind::kItem;
     overlay.item = ToItem(name.item->row);
   } else if (name.ghost) {
     overlay.kind = name.ghost->kind;
     overlay.memory = name.ghost->memory;
+    overlay.since = name.ghost->since;
   }
   return overlay;
 }
@@ -112,7 +117,7 @@ std::vector<Item> StoreImpl::All() const {
     MutexLock lock(mu_);
     all.reserve(items_.size());
     for (const auto& [id, record] : items_) {
-      if (!record->unlinked && !record->row.hydrating) all.push_back(ToItem(record->row));
+      if (!record->unlinked) all.push_back(ToItem(record->row));
     }
   }
   const auto age = [](const Item& item) { return std::max(item.changed_ns, item.sealed_ns); };
@@ -150,9 +155,12 @@ Record* StoreImpl::ItemAt(const std::string& path) const {
   return found == names_.end() ? nullptr : found->second.item;
 }
 
-Record& StoreImpl::Insert(Row row) {
+Record& StoreImpl::Insert(Row row, ExtentMap changes) {
   auto record = std::make_unique<Record>();
   record->row = std::move(row);
+  if (record->row.partial) {
+    record->presence = std::make_shared<Presence>(RemoteSize(record->row), std::move(changes));
+  }
   Record& inserted = *record;
   items_[inserted.row.id] = std::move(record);
   if (inserted.row.state != State::kRemoving) names_[inserted.row.path].item = &inserted;
@@ -176,8 +184,20 @@ void StoreImpl::Erase(Record& record) {
   feed_.Publish(id);
 }
 
-void StoreImpl::SetGhost(const std::string& path, Overlay::Kind kind, Memory memory) {
-  names_[path].ghost = std::make_unique<Ghost>(Ghost{kind, std::move(memory), clock_.Now()});
+void StoreImpl::ShowUploaded(Memory memory) {
+  auto ghost = std::make_unique<Ghost>();
+  ghost->kind = Overlay::Kind::kUploaded;
+  ghost->since = clock_.Now();
+  ghost->memory = std::move(memory);
+  names_[ghost->memory.path].ghost = std::move(ghost);
+}
+
+void StoreImpl::Hide(GoneRow gone) {
+  auto ghost = std::make_unique<Ghost>();
+  ghost->kind = Overlay::Kind::kGone;
+  ghost->since = clock_.Now();
+  ghost->gone = std::move(gone);
+  names_[ghost->gone.path].ghost = std::move(ghost);
 }
 
 void StoreImpl::DropGhost(const std::string& path) {
@@ -200,7 +220,6 @@ void StoreImpl::Account(const Record& record, int sign) {
   if (row.kind != ItemKind::kFile || row.state == State::kRemoving) return;
   const auto one = static_cast<uint64_t>(static_cast<int64_t>(sign));  // wraps round, and back
   totals_.bytes_staged += one * row.disk_bytes;
-  if (row.hydrating) return;
   if (row.state == State::kOpen) {
     totals_.files_open += one;
     return;

@@ -12,6 +12,7 @@
 #include <functional>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -37,13 +38,22 @@ struct Overlay {
     kUploaded,  // verified, but no listing begun since has shown it yet: exists with `memory`
   };
   Kind kind = Kind::kNone;
-  Item item;      // kItem
-  Memory memory;  // kUploaded
+  Item item;         // kItem
+  Memory memory;     // kUploaded
+  SteadyTime since;  // kGone: when the name went; of an earlier run: SteadyTime::min()
 };
 struct OverlayEntry {
   std::string name;
   Overlay overlay;  // never kNone
 };
+
+// What a listing shows of one name. Without an identity: any version.
+struct Listed {
+  ItemKind kind = ItemKind::kFile;
+  std::optional<Identity> identity;
+};
+// Looks a name up in a listing; called under the store's lock, so in memory only.
+using ListedNames = std::function<std::optional<Listed>(const std::string& name)>;
 
 // Sums for status; bytes.
 struct StoreTotals {
@@ -118,14 +128,26 @@ class Store {
   // not an item (gone, uploaded) is replaced. EEXIST when an item is there. The caller then takes
   // a write pin.
   virtual Result<Item> CreateFile(const std::string& path, Ino ino, const Attr& attr) = 0;
-  // A staged copy of a remote file that is to be modified: kClean, empty, to be filled by the
-  // caller through a write pin, then declared complete (HydrationDone) before anybody else may see
-  // it. An item that was never declared complete is discarded at the next start.
-  virtual Result<Item> BeginHydration(const std::string& path, Ino ino, const Attr& attr,
-                                      const Identity& identity) = 0;
-  virtual Status HydrationDone(ItemId id) = 0;
+  // A staged copy of a remote file, no byte of which is here yet: kClean and partial.
+  virtual Result<Item> StageRemote(const std::string& path, Ino ino, const Attr& attr,
+                                   const Identity& identity) = 0;
   // A staged directory in kWaiting: created remotely by the uploader, before anything below it.
   virtual Result<Item> MakeDir(const std::string& path, Ino ino, const Attr& attr) = 0;
+
+  // ---- Partly hydrated files (Item::partial, HARD-CASES 10) ---------------------------------
+  // What of `range` is only on the server. Nothing of a file that is not partial.
+  virtual std::vector<ByteRange> Missing(ItemId id, const ByteRange& range) const = 0;
+  // Fetched bytes; those that were written or fetched meanwhile stay as they are.
+  virtual Status FillMissing(const Pin& pin, uint64_t offset, std::span<const std::byte> data) = 0;
+  // Changes, of whole files too; of a partial one they are in the journal before they return.
+  // REQUIRES: a write pin.
+  virtual Status WritePart(const Pin& pin, uint64_t offset, std::span<const std::byte> data) = 0;
+  virtual Status ResizePart(const Pin& pin, uint64_t size) = 0;
+  virtual Status AllocatePart(const Pin& pin, int mode, const ByteRange& range) = 0;
+  // Of a kHydrating item. Done: nothing is missing, -> kSealing. Failed: the reason is shown, and
+  // with `park` -> kParked. ESTALE: it is no longer kHydrating.
+  virtual Status HydrationDone(ItemId id) = 0;
+  virtual Status HydrationFailed(ItemId id, const Error& error, bool park) = 0;
 
   virtual Result<Pin> PinFile(ItemId id, bool writable) = 0;
   // A writable open of an item in any state but kRemoving: -> kOpen, voids a running seal; an
@@ -135,7 +157,8 @@ class Store {
   // FLUSH of a changed writable handle: the closed mark (size, mtime, ctime of the backing file;
   // HARD-CASES 3). No state change.
   virtual Status MarkClosed(ItemId id) = 0;
-  // The last writable handle is gone (write pins released): `changed` -> kSealing; else back to
+  // The last writable handle is gone (write pins released): `changed` -> kSealing, or kHydrating
+  // while bytes are missing; else back to
   // what it was before BeginWrite (the old seal and its digests stand again).
   virtual Status EndWrite(ItemId id, bool changed) = 0;
   virtual Status SetAttr(ItemId id, const Attr& attr) = 0;
@@ -145,25 +168,52 @@ class Store {
   // stable storage before it returns.
   virtual Status SyncJournal() = 0;
 
+  // What a caller has seen at a path before it changes the name.
+  struct Seen {
+    ItemId item = 0;  // 0: no item
+    Generation upload_generation = 0;
+  };
   // Local half of unlink and rmdir: the name is gone at once (kGone overlay iff `remote_exists`);
   // bytes go when unpinned. An item with a started upload becomes kRemoving and stays for the
-  // uploader; else its row is deleted.
-  virtual Status Remove(const std::string& path, bool remote_exists) = 0;
+  // uploader; else its row is deleted. ESTALE, and nothing is changed, when something else than
+  // `seen` is there by now (an upload started or ended).
+  virtual Status Remove(const std::string& path, bool remote_exists,
+                        const std::optional<Seen>& seen = std::nullopt) = 0;
   // Local half of rename, for a file or for a directory with all items, memories and gone rows
   // beneath it. An item at `to` is removed as Remove does. `from` becomes kGone iff
   // `remote_exists_at_from`. Never touches bytes; uploads in flight go on to their upload_path.
-  virtual Status Rename(const std::string& from, const std::string& to,
-                        bool remote_exists_at_from) = 0;
+  // ESTALE as Remove, when something else than `seen` is at `from`.
+  virtual Status Rename(const std::string& from, const std::string& to, bool remote_exists_at_from,
+                        const std::optional<Seen>& seen = std::nullopt) = 0;
+
+  // ---- fs: remote removals and renames (item.h: Intent) ----------------------------------------
+  // Journals it, with its id. EBUSY: another one is on its way at, above or beneath its paths.
+  virtual Result<Intent> BeginIntent(Intent intent) = 0;
+  // It happened: what Remove or Rename do, in the transaction that ends the intent. Items that came
+  // to its names meanwhile stay where they are.
+  virtual Status FinishIntent(uint64_t id) = 0;
+  // It did not happen.
+  virtual Status DropIntent(uint64_t id) = 0;
+  virtual std::vector<Intent> Intents() const = 0;  // oldest first
+  // An intent is on its way at this full server path or above it: no upload may start there, no
+  // directory be made, nothing placed; try again a little later. Memory only.
+  virtual bool IsBusy(const std::string& server_path) const = 0;
 
   // ---- Attribute memory ----------------------------------------------------------------------
   virtual std::optional<Memory> Recall(const std::string& path) const = 0;
   virtual std::vector<Memory> RecallDir(const std::string& dir) const = 0;
   virtual Status Remember(const Memory& memory) = 0;
   virtual Status ForgetMemory(const std::string& path) = 0;
-  // A listing of `dir` begun after the calls that made them: confirms uploaded rows that it shows,
-  // drops gone rows that it lacks. `names` is every name in the listing.
-  virtual void Reconcile(const std::string& dir, SteadyTime begun,
-                         const std::vector<std::string>& names) = 0;
+  // What a listing of `dir`, begun then, says of the overlay. Of rows that are older than it:
+  // uploaded ones that it shows are confirmed; those that it lacks go when it is no lag any more.
+  // Gone ones that it lacks go, and those of which it shows another version.
+  virtual void ReconcileEntries(const std::string& dir, SteadyTime begun,
+                                const ListedNames& listed) = 0;
+  // As above with the names only: of gone rows nothing shows whether it is another version.
+  void Reconcile(const std::string& dir, SteadyTime begun, const std::vector<std::string>& names);
+  // Somebody says that this name was removed or renamed away remotely: an uploaded row goes with
+  // the first listing begun from now on that lacks it.
+  virtual void DoubtUploaded(const std::string& path) = 0;
 
   // ---- upload: the way of one sealed generation ------------------------------------------------
   // Each returns ESTALE when `generation` is no longer the item's sealed one (changed, deleted):
@@ -172,6 +222,7 @@ class Store {
   // Before Start (or CreateFolder) is sent. -> kUploading.
   virtual Status MarkStarting(ItemId id, Generation generation, const std::string& upload_path,
                               const std::optional<Identity>& replaced) = 0;
+  // ESTALE as above, but the id is kept while the row still knows of this start.
   virtual Status MarkStarted(ItemId id, Generation generation, const std::string& upload_id) = 0;
   // Ranges that the server acknowledged (a ledger per upload; journalled now and then).
   virtual void MarkServed(ItemId id, Generation generation, const ByteRange& range) = 0;

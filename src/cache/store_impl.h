@@ -3,6 +3,9 @@
 //   store.cc        opening, looking, pins        store_names.cc   remove, rename, memory, overlay
 //   store_write.cc  making and changing items     store_upload.cc  the way of a sealed generation
 //   store_seal.cc   sealing and evicting          recovery.cc      what a start finds
+//   store_partial.cc  partly hydrated files
+//   store_intents.cc  remote removals and renames
+//   store_overlay.cc  attribute memory, and the overlay of what a lagging listing still shows
 #pragma once
 
 #include <map>
@@ -16,6 +19,7 @@
 #include "cache/journal.h"
 #include "cache/keeper.h"
 #include "cache/layout.h"
+#include "cache/presence.h"
 #include "cache/sealer.h"
 #include "cache/store.h"
 
@@ -35,17 +39,23 @@ struct Record {
   uint64_t epoch = 0;  // grows whenever a running seal becomes void
   int pins = 0;
   int write_pins = 0;
-  bool unlinked = false;             // has neither name nor row; lives for its pins
-  bool durable = true;               // bytes and row are on stable storage
-  std::shared_ptr<StagedFile> file;  // while pinned
-  std::unique_ptr<Ledger> ledger;    // once asked for
+  bool unlinked = false;               // has neither name nor row; lives for its pins
+  bool durable = true;                 // bytes and row are on stable storage
+  std::shared_ptr<StagedFile> file;    // while pinned
+  std::unique_ptr<Ledger> ledger;      // once asked for
+  std::shared_ptr<Presence> presence;  // of a partial file
 };
 
 // What is known of a path beside an item: shown when no item is there.
 struct Ghost {
   Overlay::Kind kind = Overlay::Kind::kGone;  // or kUploaded
   Memory memory;                              // kUploaded
+  GoneRow gone;                               // kGone
   SteadyTime since;
+  // Listings that said the contrary when it could not be lag any more, and the newest of them.
+  int contradictions = 0;
+  SteadyTime contradicted;
+  std::optional<SteadyTime> doubted;  // kUploaded: since then it is said to be gone
 };
 
 struct Name {
@@ -74,9 +84,15 @@ class StoreImpl final : public Store, private SealHost, private KeeperHost {
 
   Ino NewIno() override;
   Result<Item> CreateFile(const std::string& path, Ino ino, const Attr& attr) override;
-  Result<Item> BeginHydration(const std::string& path, Ino ino, const Attr& attr,
-                              const Identity& identity) override;
+  Result<Item> StageRemote(const std::string& path, Ino ino, const Attr& attr,
+                           const Identity& identity) override;
+  std::vector<ByteRange> Missing(ItemId id, const ByteRange& range) const override;
+  Status FillMissing(const Pin& pin, uint64_t offset, std::span<const std::byte> data) override;
+  Status WritePart(const Pin& pin, uint64_t offset, std::span<const std::byte> data) override;
+  Status ResizePart(const Pin& pin, uint64_t size) override;
+  Status AllocatePart(const Pin& pin, int mode, const ByteRange& range) override;
   Status HydrationDone(ItemId id) override;
+  Status HydrationFailed(ItemId id, const Error& error, bool park) override;
   Result<Item> MakeDir(const std::string& path, Ino ino, const Attr& attr) override;
   Result<Pin> PinFile(ItemId id, bool writable) override;
   Status BeginWrite(ItemId id) override;
@@ -85,16 +101,23 @@ class StoreImpl final : public Store, private SealHost, private KeeperHost {
   Status SetAttr(ItemId id, const Attr& attr) override;
   Status Sync(ItemId id) override;
   Status SyncJournal() override;
-  Status Remove(const std::string& path, bool remote_exists) override;
-  Status Rename(const std::string& from, const std::string& to,
-                bool remote_exists_at_from) override;
+  Status Remove(const std::string& path, bool remote_exists,
+                const std::optional<Seen>& seen) override;
+  Status Rename(const std::string& from, const std::string& to, bool remote_exists_at_from,
+                const std::optional<Seen>& seen) override;
+  Result<Intent> BeginIntent(Intent intent) override;
+  Status FinishIntent(uint64_t id) override;
+  Status DropIntent(uint64_t id) override;
+  std::vector<Intent> Intents() const override;
+  bool IsBusy(const std::string& server_path) const override;
 
   std::optional<Memory> Recall(const std::string& path) const override;
   std::vector<Memory> RecallDir(const std::string& dir) const override;
   Status Remember(const Memory& memory) override;
   Status ForgetMemory(const std::string& path) override;
-  void Reconcile(const std::string& dir, SteadyTime begun,
-                 const std::vector<std::string>& names) override;
+  void ReconcileEntries(const std::string& dir, SteadyTime begun,
+                        const ListedNames& listed) override;
+  void DoubtUploaded(const std::string& path) override;
 
   Result<std::unique_ptr<SealedReader>> OpenSealed(ItemId id, Generation generation) override;
   Status MarkStarting(ItemId id, Generation generation, const std::string& upload_path,
@@ -127,6 +150,7 @@ class StoreImpl final : public Store, private SealHost, private KeeperHost {
     std::vector<ItemId> on_disk;  // backing files
     std::vector<ItemId> known;    // those with a row
     std::vector<Keeper::Doomed> doomed;
+    std::map<ItemId, ExtentMap> extents;
     bool same_boot = false;
   };
   struct Committed {
@@ -144,7 +168,7 @@ class StoreImpl final : public Store, private SealHost, private KeeperHost {
   Status ReviewRow(Row& row, Findings& findings) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   Status ForgetClean(const Row& row) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   Status KeepUnknown(Findings& findings);
-  void Adopt(Row row) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  void Adopt(Row row, ExtentMap changes) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   void FlushOnExit() ABSL_LOCKS_EXCLUDED(mu_);
 
   void Unpin(std::shared_ptr<StagedFile> file, bool writable) override ABSL_LOCKS_EXCLUDED(mu_);
@@ -163,7 +187,8 @@ class StoreImpl final : public Store, private SealHost, private KeeperHost {
   Status EvictLocked(Record& record) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   void SealAgainLocked(Record& record) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
 
-  void Checkpoint();
+  // Bytes of the log that are still not in the database.
+  uint64_t Checkpoint();
 
   // ---- KeeperHost
   Result<ItemId> ReserveIds(unsigned count) override ABSL_LOCKS_EXCLUDED(mu_);
@@ -177,12 +202,12 @@ class StoreImpl final : public Store, private SealHost, private KeeperHost {
   std::vector<const Names::value_type*> NamesIn(const std::string& dir) const
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   Record* ItemAt(const std::string& path) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
-  Record& Insert(Row row) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  Record& Insert(Row row, ExtentMap changes = {}) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   // The name no longer shows the item; what is behind it stays.
   void Detach(const Record& record) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   void Erase(Record& record) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
-  void SetGhost(const std::string& path, Overlay::Kind kind, Memory memory)
-      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  void ShowUploaded(Memory memory) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  void Hide(GoneRow gone) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   void DropGhost(const std::string& path) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   void DropGhostsBeneath(const std::string& path) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   void Account(const Record& record, int sign) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
@@ -195,21 +220,56 @@ class StoreImpl final : public Store, private SealHost, private KeeperHost {
   Result<ItemId> ReserveIdsLocked(unsigned count) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   Result<Item> AddNew(Row row, bool keep_behind) ABSL_LOCKS_EXCLUDED(mu_);
   Status RestoreLocked(Record& record) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
-  Status CloseLocked(Record& record, const struct stat& st) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  Status CloseLocked(Record& record, const struct stat& st, bool whole)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   Result<struct stat> StatBacking(ItemId id) const ABSL_LOCKS_EXCLUDED(mu_);
   void EnqueueSeal(const Record& record) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
 
+  // ---- store_partial.cc
+  std::shared_ptr<Presence> PresenceOf(ItemId id) const ABSL_LOCKS_EXCLUDED(mu_);
+  bool IsWhole(ItemId id, uint64_t size) const ABSL_LOCKS_EXCLUDED(mu_);
+  Status RecordChange(ItemId id, const ByteRange& range, ExtentKind kind) ABSL_LOCKS_EXCLUDED(mu_);
+  Status ChangePart(ItemId id, const ByteRange& range, ExtentKind kind,
+                    const Presence::Write& write) ABSL_LOCKS_EXCLUDED(mu_);
+
   // ---- store_names.cc
+  using Moved = std::vector<std::pair<Record*, Row>>;
+  // What else belongs into the same transaction: the end of an intent.
+  using Also = std::function<Status()>;
+  Status CheckSeen(const std::string& path, const std::optional<Seen>& seen) const
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  Result<GoneRow> GoneRowOf(const std::string& path) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  // The bytes that go are added to `doomed`.
+  Status RemoveLocked(const std::string& path, const std::optional<GoneRow>& gone, const Also& also,
+                      std::vector<Keeper::Doomed>& doomed) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  Status RenameLocked(const std::string& from, const std::string& to,
+                      const std::optional<GoneRow>& gone, const Also& also,
+                      std::vector<Keeper::Doomed>& doomed) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  Moved RowsMoved(const std::string& from, const std::string& to) const
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   Status JournalRemoval(const Record& record) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
-  // Adds the backing file, if there is one, to `doomed`.
   void ApplyRemoval(Record& record, std::vector<Keeper::Doomed>& doomed)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
-  Status JournalRename(const std::vector<std::pair<Record*, Row>>& moved, const std::string& from,
-                       const std::string& to, bool gone) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
-  void ApplyRename(std::vector<std::pair<Record*, Row>> moved, const std::string& from,
-                   const std::string& to, bool gone) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  Status JournalRename(const Moved& moved, const std::string& from, const std::string& to)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  void ApplyRename(Moved moved, const std::string& from, const std::string& to)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   void Unlink(Record& record) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   bool HasItemsBeneath(const std::string& path) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+
+  // ---- store_overlay.cc
+  enum class Verdict { kKeep, kConfirm, kForget };
+  Verdict JudgeGhost(const std::string& path, Ghost& ghost, SteadyTime begun,
+                     const std::optional<Listed>& listed) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  bool IsNoLagAnyMore(Ghost& ghost, SteadyTime begun) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  bool MayStillAppear(const std::string& path) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+
+  // ---- store_intents.cc
+  std::vector<Intent>::iterator FindIntent(uint64_t id) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  Status FinishRemoval(const Intent& intent, const Also& end, std::vector<Keeper::Doomed>& doomed)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  Status FinishRename(const Intent& intent, const Also& end, std::vector<Keeper::Doomed>& doomed)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
 
   // ---- store_upload.cc
   Result<Record*> FindSealed(ItemId id, Generation generation) const
@@ -221,6 +281,7 @@ class StoreImpl final : public Store, private SealHost, private KeeperHost {
   // Constant after Start.
   const Layout layout_;
   const Clock& clock_;
+  const SteadyTime started_;
   FileDescriptor lock_file_;
   RecoveryReport report_;
   std::string device_id_;
@@ -235,6 +296,7 @@ class StoreImpl final : public Store, private SealHost, private KeeperHost {
   std::unique_ptr<Journal> journal_ ABSL_PT_GUARDED_BY(mu_);  // the pointer: constant after Start
   std::unordered_map<ItemId, std::unique_ptr<Record>> items_ ABSL_GUARDED_BY(mu_);
   Names names_ ABSL_GUARDED_BY(mu_);
+  std::vector<Intent> intents_ ABSL_GUARDED_BY(mu_);   // oldest first; a handful
   std::set<ItemId> writing_ ABSL_GUARDED_BY(mu_);      // items with a write pin
   std::set<ItemId> evict_later_ ABSL_GUARDED_BY(mu_);  // still open for writing elsewhere
   StoreTotals totals_ ABSL_GUARDED_BY(mu_);

@@ -1,4 +1,4 @@
-// Names: remove, rename, attribute memory, and the overlay of what a lagging listing still shows.
+// Names: remove and rename.
 #include <algorithm>
 #include <cerrno>
 #include <utility>
@@ -60,39 +60,89 @@ bool StoreImpl::HasItemsBeneath(const std::string& path) const {
   return false;
 }
 
-Status StoreImpl::Remove(const std::string& path, bool remote_exists) {
+// ESTALE is for callers that decided by what they had seen.
+Status StoreImpl::CheckSeen(const std::string& path, const std::optional<Seen>& seen) const {
+  if (!seen) return {};
+  const Record* record = ItemAt(path);
+  const ItemId item = record == nullptr ? 0 : record->row.id;
+  const Generation upload = record == nullptr ? 0 : record->row.upload_generation;
+  if (item == seen->item && upload == seen->upload_generation) return {};
+  return Fail(ESTALE, path + " has changed");
+}
+
+// What the remote may show at `path` after the name is gone here.
+Result<GoneRow> StoreImpl::GoneRowOf(const std::string& path) const {
+  GoneRow gone{.path = path, .since_ns = clock_.WallNs()};
+  const auto name = names_.find(path);
+  if (name != names_.end() && name->second.item != nullptr) {
+    const Row& row = name->second.item->row;
+    gone.kind = row.kind;
+    if (row.upload_generation == 0) {
+      gone.identity = row.rare().replaced;
+    } else if (row.upload_generation == row.generation && row.kind == ItemKind::kFile) {
+      gone.identity = Identity{.size = row.size, .digests = row.rare().digests};
+    }
+    return gone;
+  }
+  const auto memory = journal_->FindMemory(path);
+  if (!memory) return Fail(memory.error());
+  if (*memory) {
+    gone.kind = (*memory)->kind;
+    gone.identity = (*memory)->identity;
+  }
+  return gone;
+}
+
+Status StoreImpl::Remove(const std::string& path, bool remote_exists,
+                         const std::optional<Seen>& seen) {
   if (!IsNormalPath(path) || path == "/") return Fail(EINVAL, "path " + path);
   std::vector<Keeper::Doomed> doomed;
   {
     MutexLock lock(mu_);
-    if (HasItemsBeneath(path)) return Fail(ENOTEMPTY, path);
-    Record* record = ItemAt(path);
-    // Giving a hydration up is no removal: what was known of the remote file stays known.
-    const bool keep_behind = record != nullptr && record->row.hydrating && !remote_exists;
-    auto done = journal_->Transact([&]() -> Status {
-      mu_.AssertHeld();
-      if (record != nullptr) {
-        if (auto removed = JournalRemoval(*record); !removed || keep_behind) return removed;
-      }
-      if (auto dropped = journal_->DropTree(path); !dropped || !remote_exists) return dropped;
-      return journal_->PutGone(path);
-    });
-    if (!done) return done;
-    if (record != nullptr) ApplyRemoval(*record, doomed);
-    if (!keep_behind) {
-      DropGhostsBeneath(path);
-      DropGhost(path);
-      if (remote_exists) SetGhost(path, Overlay::Kind::kGone, {});
+    if (auto right = CheckSeen(path, seen); !right) return right;
+    std::optional<GoneRow> gone;
+    if (remote_exists) {
+      auto row = GoneRowOf(path);
+      if (!row) return Fail(row.error());
+      gone = *std::move(row);
     }
+    if (auto removed = RemoveLocked(path, gone, {}, doomed); !removed) return removed;
   }
   keeper_.RemoveSoon(doomed);
   return {};
 }
 
+Status StoreImpl::RemoveLocked(const std::string& path, const std::optional<GoneRow>& gone,
+                               const Also& also, std::vector<Keeper::Doomed>& doomed) {
+  if (HasItemsBeneath(path)) return Fail(ENOTEMPTY, path);
+  Record* record = ItemAt(path);
+  // Giving a staged copy up is no removal: what was known of the remote file stays known.
+  const bool keep_behind = record != nullptr && record->row.partial && !gone && !also;
+  auto done = journal_->Transact([&]() -> Status {
+    mu_.AssertHeld();
+    if (record != nullptr) {
+      if (auto removed = JournalRemoval(*record); !removed || keep_behind) return removed;
+    }
+    if (auto dropped = journal_->DropTree(path); !dropped) return dropped;
+    if (gone) {
+      if (auto put = journal_->PutGone(*gone); !put) return put;
+    }
+    return also ? also() : Status{};
+  });
+  if (!done) return done;
+  if (record != nullptr) ApplyRemoval(*record, doomed);
+  if (!keep_behind) {
+    DropGhostsBeneath(path);
+    DropGhost(path);
+    if (gone) Hide(*gone);
+  }
+  return {};
+}
+
 // ---- Rename -------------------------------------------------------------------------------
 
-Status StoreImpl::Rename(const std::string& from, const std::string& to,
-                         bool remote_exists_at_from) {
+Status StoreImpl::Rename(const std::string& from, const std::string& to, bool remote_exists_at_from,
+                         const std::optional<Seen>& seen) {
   if (!IsNormalPath(from) || !IsNormalPath(to) || from == "/" || to == "/") {
     return Fail(EINVAL, "rename " + from + " to " + to);
   }
@@ -101,61 +151,88 @@ Status StoreImpl::Rename(const std::string& from, const std::string& to,
   std::vector<Keeper::Doomed> doomed;
   {
     MutexLock lock(mu_);
-    if (HasItemsBeneath(to)) return Fail(ENOTEMPTY, to);
-    std::vector<std::pair<Record*, Row>> moved;
-    const auto move = [&](Record* record) {
-      if (record == nullptr) return;
-      Row next = record->row;
-      next.path = to + next.path.substr(from.size());
-      next.changed_ns = clock_.WallNs();
-      moved.emplace_back(record, std::move(next));
-    };
-    move(ItemAt(from));
-    const std::string end = BeneathEnd(from);
-    for (auto it = names_.lower_bound(BeneathBegin(from)); it != names_.end() && it->first < end;
-         ++it) {
-      move(it->second.item);
+    if (auto right = CheckSeen(from, seen); !right) return right;
+    std::optional<GoneRow> gone;
+    if (remote_exists_at_from) {
+      auto row = GoneRowOf(from);
+      if (!row) return Fail(row.error());
+      gone = *std::move(row);
     }
-    Record* target = ItemAt(to);
-    auto done = journal_->Transact([&]() -> Status {
-      mu_.AssertHeld();
-      if (target != nullptr) {
-        if (auto removed = JournalRemoval(*target); !removed) return removed;
-      }
-      return JournalRename(moved, from, to, remote_exists_at_from);
-    });
-    if (!done) return done;
-    if (target != nullptr) ApplyRemoval(*target, doomed);
-    ApplyRename(std::move(moved), from, to, remote_exists_at_from);
+    if (auto renamed = RenameLocked(from, to, gone, {}, doomed); !renamed) return renamed;
   }
   keeper_.RemoveSoon(doomed);
   return {};
 }
 
-Status StoreImpl::JournalRename(const std::vector<std::pair<Record*, Row>>& moved,
-                                const std::string& from, const std::string& to, bool gone) {
+Status StoreImpl::RenameLocked(const std::string& from, const std::string& to,
+                               const std::optional<GoneRow>& gone, const Also& also,
+                               std::vector<Keeper::Doomed>& doomed) {
+  if (HasItemsBeneath(to)) return Fail(ENOTEMPTY, to);
+  Moved moved = RowsMoved(from, to);
+  Record* target = ItemAt(to);
+  auto done = journal_->Transact([&]() -> Status {
+    mu_.AssertHeld();
+    if (target != nullptr) {
+      if (auto removed = JournalRemoval(*target); !removed) return removed;
+    }
+    if (auto renamed = JournalRename(moved, from, to); !renamed) return renamed;
+    if (gone) {
+      if (auto put = journal_->PutGone(*gone); !put) return put;
+    }
+    return also ? also() : Status{};
+  });
+  if (!done) return done;
+  if (target != nullptr) ApplyRemoval(*target, doomed);
+  ApplyRename(std::move(moved), from, to);
+  if (gone) Hide(*gone);
+  return {};
+}
+
+StoreImpl::Moved StoreImpl::RowsMoved(const std::string& from, const std::string& to) const {
+  Moved moved;
+  const auto move = [&](Record* record) {
+    if (record == nullptr) return;
+    Row next = record->row;
+    next.path = to + next.path.substr(from.size());
+    next.changed_ns = clock_.WallNs();
+    moved.emplace_back(record, std::move(next));
+  };
+  move(ItemAt(from));
+  const std::string end = BeneathEnd(from);
+  for (auto it = names_.lower_bound(BeneathBegin(from)); it != names_.end() && it->first < end;
+       ++it) {
+    move(it->second.item);
+  }
+  return moved;
+}
+
+Status StoreImpl::JournalRename(const Moved& moved, const std::string& from,
+                                const std::string& to) {
   if (auto dropped = journal_->DropTree(to); !dropped) return dropped;
   for (const auto& [record, next] : moved) {
     if (auto saved = journal_->Save(next); !saved) return saved;
   }
+  // A name that was gone there is not what is renamed.
+  if (auto dropped = journal_->DropGone(from); !dropped) return dropped;
   if (auto trees = journal_->MoveTree(from, to); !trees) return trees;
-  if (ItemAt(from) == nullptr) {
-    // A remote entry was renamed: its new name shows at once, whatever a lagging listing says.
-    auto memory = journal_->FindMemory(to);
-    if (!memory) return Fail(memory.error());
-    if (*memory) {
-      (*memory)->confirmed = false;
-      if (auto put = journal_->PutMemory(**memory); !put) return put;
-    }
-  }
-  return gone ? journal_->PutGone(from) : Status{};
+  if (ItemAt(from) != nullptr) return {};
+  // A remote entry was renamed: its new name shows at once, whatever a lagging listing says.
+  auto memory = journal_->FindMemory(to);
+  if (!memory) return Fail(memory.error());
+  if (!*memory) return {};
+  (*memory)->confirmed = false;
+  return journal_->PutMemory(**memory);
 }
 
-void StoreImpl::ApplyRename(std::vector<std::pair<Record*, Row>> moved, const std::string& from,
-                            const std::string& to, bool gone) {
+void StoreImpl::ApplyRename(Moved moved, const std::string& from, const std::string& to) {
   DropGhost(to);
   DropGhostsBeneath(to);
   const bool remote_entry = ItemAt(from) == nullptr;
+  const auto before = names_.find(from);
+  if (before != names_.end() && before->second.ghost &&
+      before->second.ghost->kind == Overlay::Kind::kGone) {
+    DropGhost(from);
+  }
   std::vector<Names::node_type> nodes;
   if (const auto top = names_.find(from); top != names_.end()) nodes.push_back(names_.extract(top));
   const std::string end = BeneathEnd(from);
@@ -164,95 +241,13 @@ void StoreImpl::ApplyRename(std::vector<std::pair<Record*, Row>> moved, const st
   }
   for (Names::node_type& node : nodes) {
     node.key() = to + node.key().substr(from.size());
-    if (node.mapped().ghost) node.mapped().ghost->memory.path = node.key();
+    if (Ghost* ghost = node.mapped().ghost.get())
+      ghost->memory.path = ghost->gone.path = node.key();
     names_.insert(std::move(node));
   }
   for (auto& [record, next] : moved) Apply(*record, std::move(next));
-  if (remote_entry) {
-    if (auto memory = journal_->FindMemory(to); memory && *memory) {
-      SetGhost(to, Overlay::Kind::kUploaded, **memory);
-    }
-  }
-  if (gone) SetGhost(from, Overlay::Kind::kGone, {});
-}
-
-// ---- Attribute memory ---------------------------------------------------------------------
-
-std::optional<Memory> StoreImpl::Recall(const std::string& path) const {
-  MutexLock lock(mu_);
-  auto memory = journal_->FindMemory(path);
-  if (memory) return std::move(*memory);
-  Log::Warning("attributes of {}: {}", path, memory.error().text);
-  return std::nullopt;
-}
-
-std::vector<Memory> StoreImpl::RecallDir(const std::string& dir) const {
-  MutexLock lock(mu_);
-  auto memories = journal_->MemoriesIn(dir);
-  if (memories) return std::move(*memories);
-  Log::Warning("attributes in {}: {}", dir, memories.error().text);
-  return {};
-}
-
-Status StoreImpl::Remember(const Memory& memory) {
-  if (!IsNormalPath(memory.path)) return Fail(EINVAL, "path " + memory.path);
-  MutexLock lock(mu_);
-  auto done = journal_->Transact([&]() -> Status {
-    mu_.AssertHeld();
-    if (auto put = journal_->PutMemory(memory); !put || memory.confirmed) return put;
-    return journal_->DropGone(memory.path);
-  });
-  if (!done) return done;
-  const auto found = names_.find(memory.path);
-  const bool uploaded = found != names_.end() && found->second.ghost &&
-                        found->second.ghost->kind == Overlay::Kind::kUploaded;
-  if (!memory.confirmed) {
-    SetGhost(memory.path, Overlay::Kind::kUploaded, memory);
-  } else if (uploaded) {
-    DropGhost(memory.path);
-  }
-  return {};
-}
-
-Status StoreImpl::ForgetMemory(const std::string& path) {
-  MutexLock lock(mu_);
-  if (auto dropped = journal_->DropMemory(path); !dropped) return dropped;
-  const auto found = names_.find(path);
-  if (found != names_.end() && found->second.ghost &&
-      found->second.ghost->kind == Overlay::Kind::kUploaded) {
-    DropGhost(path);
-  }
-  return {};
-}
-
-void StoreImpl::Reconcile(const std::string& dir, SteadyTime begun,
-                          const std::vector<std::string>& names) {
-  std::vector<std::string_view> listed(names.begin(), names.end());
-  std::sort(listed.begin(), listed.end());
-  MutexLock lock(mu_);
-  std::vector<std::string> settled;
-  for (const auto* name : NamesIn(dir)) {
-    const Ghost* ghost = name->second.ghost.get();
-    if (ghost == nullptr || ghost->since >= begun) continue;
-    const bool shown = std::binary_search(listed.begin(), listed.end(), NameOf(name->first));
-    const bool expected = ghost->kind == Overlay::Kind::kUploaded;
-    if (shown == expected) settled.push_back(name->first);
-  }
-  if (settled.empty()) return;
-  auto done = journal_->Transact([&]() -> Status {
-    mu_.AssertHeld();
-    for (const std::string& path : settled) {
-      const Ghost& ghost = *names_.at(path).ghost;
-      Memory memory = ghost.memory;
-      memory.confirmed = true;
-      const bool uploaded = ghost.kind == Overlay::Kind::kUploaded;
-      auto saved = uploaded ? journal_->PutMemory(memory) : journal_->DropGone(path);
-      if (!saved) return saved;
-    }
-    return {};
-  });
-  if (!done) return Log::Warning("listing of {}: {}", dir, done.error().text);
-  for (const std::string& path : settled) DropGhost(path);
+  if (!remote_entry) return;
+  if (auto memory = journal_->FindMemory(to); memory && *memory) ShowUploaded(std::move(**memory));
 }
 
 }  // namespace outboxfs::cache

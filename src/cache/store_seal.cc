@@ -19,6 +19,7 @@ constexpr size_t kCommitAtOnce = 32;
 constexpr uint64_t kCheckpointBytes = 16ULL * 1024 * 1024;
 // A log that writers keep ahead of the checkpoints.
 constexpr uint64_t kRunawayBytes = 4 * kCheckpointBytes;
+constexpr uint64_t kShortRest = 256ULL * 1024;
 
 }  // namespace
 
@@ -56,6 +57,7 @@ Result<std::pair<Row, bool>> StoreImpl::Sealed(const Record& record, const SealR
   next.size = result.mark.size;
   next.disk_bytes = result.disk_bytes;
   next.seal = result.mark;
+  next.synced = result.mark;  // the sums were taken of durable bytes
   next.attempts = 0;
   next.not_before_ns = 0;
   next.error_code = 0;
@@ -145,6 +147,7 @@ void StoreImpl::DelaySeal(const SealJob& job, const Error& why) {
     if (record->row.rare().reason != why.text) Apply(*record, std::move(next));
     return;
   }
+  next.before = State::kSealing;  // Retry: the last seal is not of these bytes
   next.state = State::kParked;
   if (auto saved = Change(*record, std::move(next)); !saved) Log::Error("{}", saved.error().text);
 }
@@ -172,8 +175,7 @@ void StoreImpl::NoticeChanged(ItemId id, Generation generation) {
 // ---- Eviction -----------------------------------------------------------------------------
 
 bool StoreImpl::EvictableLocked(const Record& record) const {
-  return record.row.state == State::kClean && !record.row.hydrating && !record.unlinked &&
-         record.pins == 0;
+  return record.row.state == State::kClean && !record.unlinked && record.pins == 0;
 }
 
 Status StoreImpl::EvictLocked(Record& record) {
@@ -196,14 +198,17 @@ Status StoreImpl::EvictLocked(Record& record) {
 
 void StoreImpl::TryEvict(ItemId id) {
   Mark seal;
+  bool partial = false;
   {
     MutexLock lock(mu_);
     const Record* record = Find(id);
     if (record == nullptr || !EvictableLocked(*record)) return;
     seal = record->row.seal;
+    partial = record->row.partial;
   }
   const auto bytes = InspectBytes(layout_.StagedFile(id));
-  const bool unchanged = bytes && bytes->mark == seal;
+  // What is written to a partial file goes past us: then it is not clean.
+  const bool unchanged = bytes && (bytes->mark == seal || partial);
   uint64_t disk_bytes = 0;
   {
     MutexLock lock(mu_);
@@ -265,14 +270,17 @@ void StoreImpl::Tick() {
   Checkpoint();
   if (log < kRunawayBytes) return;
   // The log starts again at its beginning only when a checkpoint has caught up with it. So, seldom,
-  // the writers wait for the short rest.
-  Checkpoint();
+  // the writers wait for the rest, if it is short.
+  if (Checkpoint() > kShortRest) return;
   MutexLock lock(mu_);
   Checkpoint();
 }
 
-void StoreImpl::Checkpoint() {
-  if (auto done = checkpointer_->Checkpoint(); !done) Log::Warning("{}", done.error().text);
+uint64_t StoreImpl::Checkpoint() {
+  const auto rest = checkpointer_->Checkpoint();
+  if (rest) return *rest;
+  Log::Warning("{}", rest.error().text);
+  return UINT64_MAX;
 }
 
 }  // namespace outboxfs::cache

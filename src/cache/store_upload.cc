@@ -25,6 +25,7 @@ void ClearUpload(Row& row) {
   row.EditRare([](RareFields& rare) {
     rare.upload_path.clear();
     rare.upload_id.clear();
+    rare.sent.reset();
   });
 }
 
@@ -93,6 +94,7 @@ Status StoreImpl::MarkStarting(ItemId id, Generation generation, const std::stri
     rare.upload_path = upload_path;
     rare.upload_id.clear();
     rare.replaced = replaced;
+    rare.sent = Identity{next.size, 0, "", rare.digests};
   });
   // What an earlier upload was served proves nothing about this one.
   if (auto dropped = journal_->DropLedger(id); !dropped) return dropped;
@@ -100,10 +102,18 @@ Status StoreImpl::MarkStarting(ItemId id, Generation generation, const std::stri
   return Change(**record, std::move(next));
 }
 
+// The id is kept also when the generation is over by now: it is what the upload is cancelled by.
 Status StoreImpl::MarkStarted(ItemId id, Generation generation, const std::string& upload_id) {
-  return EditSealed(id, generation, [&](Row& row) {
-    row.EditRare([&](RareFields& rare) { rare.upload_id = upload_id; });
-  });
+  MutexLock lock(mu_);
+  auto sealed = FindSealed(id, generation);
+  Record* record = Find(id);
+  if (record == nullptr || record->unlinked || record->row.upload_generation != generation) {
+    return sealed ? Fail(ESTALE, "no such upload was begun") : Fail(sealed.error());
+  }
+  Row next = record->row;
+  next.EditRare([&](RareFields& rare) { rare.upload_id = upload_id; });
+  if (auto changed = Change(*record, std::move(next)); !changed) return changed;
+  return sealed ? Status() : Fail(sealed.error());
 }
 
 Ledger& StoreImpl::LedgerOf(Record& record) const {
@@ -144,7 +154,10 @@ bool StoreImpl::ServedWhole(ItemId id, Generation generation) const {
 Status StoreImpl::SetDigests(ItemId id, Generation generation, const Digests& digests) {
   return EditSealed(id, generation, [&](Row& row) {
     row.EditRare([&](RareFields& rare) {
-      for (const auto& [type, hex] : digests) rare.digests[type] = hex;
+      for (const auto& [type, hex] : digests) {
+        rare.digests[type] = hex;
+        if (rare.sent && row.upload_generation == generation) rare.sent->digests[type] = hex;
+      }
     });
   });
 }
@@ -210,7 +223,7 @@ Status StoreImpl::FinishLocked(Record& record, const Identity& identity) {
     return left ? journal_->PutMemory(memory) : left;
   });
   if (!done) return done;
-  SetGhost(next.path, Overlay::Kind::kUploaded, std::move(memory));
+  ShowUploaded(std::move(memory));
   if (pinned) {
     Apply(record, std::move(next));
   } else {
@@ -276,10 +289,11 @@ Status StoreImpl::Retry(ItemId id) {
     return {};
   Row next = record->row;
   ClearFailure(next);
-  const bool unsealed = state == State::kInterrupted || next.generation == 0;
-  next.state = unsealed ? State::kSealing : State::kWaiting;
+  const bool seal_failed = state == State::kParked && next.before == State::kSealing;
+  const bool unsealed = state == State::kInterrupted || next.generation == 0 || seal_failed;
+  next.state = next.partial ? State::kHydrating : unsealed ? State::kSealing : State::kWaiting;
   if (auto changed = Change(*record, std::move(next)); !changed) return changed;
-  if (unsealed) SealAgainLocked(*record);
+  if (record->row.state == State::kSealing) SealAgainLocked(*record);
   return {};
 }
 

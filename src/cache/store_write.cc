@@ -90,55 +90,6 @@ Result<Item> StoreImpl::CreateFile(const std::string& path, Ino ino, const Attr&
   return item;
 }
 
-Result<Item> StoreImpl::BeginHydration(const std::string& path, Ino ino, const Attr& attr,
-                                       const Identity& identity) {
-  const auto id = keeper_.TakeBackingFile();
-  if (!id) return Fail(id.error());
-  Row row;
-  row.id = *id;
-  row.ino = ino;
-  row.path = path;
-  row.attr = attr;
-  row.state = State::kClean;
-  row.clean = true;
-  row.hydrating = true;
-  row.size = identity.size;
-  row.EditRare([&](RareFields& rare) { rare.replaced = identity; });
-  auto item = AddNew(std::move(row), true);
-  if (!item) keeper_.GiveBack(*id);
-  return item;
-}
-
-Status StoreImpl::HydrationDone(ItemId id) {
-  const auto pin = PinFile(id, false);
-  if (!pin) return Fail(pin.error());
-  const auto item = Get(id);
-  if (!item) return Fail(ENOENT, "no such staged file");
-  if (auto set = SetBytesTimes(layout_.StagedFile(id), item->attr); !set) return set;
-  const auto st = (*pin)->Stat();
-  if (!st) return Fail(st.error());
-  // To know later whether an open for writing has changed a byte.
-  const auto sums = SumFile((*pin)->read_fd(), static_cast<uint64_t>(st->st_size), {});
-  if (!sums) return Fail(sums.error());
-  MutexLock lock(mu_);
-  Record* record = Find(id);
-  if (record->unlinked) return Fail(ENOENT, "the staged file was removed");
-  if (!record->row.hydrating) return Fail(EINVAL, "no hydration of " + record->row.path);
-  Row next = record->row;
-  next.hydrating = false;
-  next.seal = Mark::Of(*st);
-  next.size = next.seal.size;
-  next.disk_bytes = static_cast<uint64_t>(st->st_blocks) * 512;
-  auto done = journal_->Transact([&]() -> Status {
-    mu_.AssertHeld();
-    if (auto saved = journal_->SaveSums(id, *sums); !saved) return saved;
-    return journal_->Save(next);
-  });
-  if (!done) return done;
-  Apply(*record, std::move(next));
-  return {};
-}
-
 Result<Item> StoreImpl::MakeDir(const std::string& path, Ino ino, const Attr& attr) {
   Row row;
   row.ino = ino;
@@ -175,7 +126,6 @@ Status StoreImpl::BeginWrite(ItemId id) {
   if (record->unlinked || record->row.state == State::kOpen) return {};
   if (record->row.kind == ItemKind::kDir) return Fail(EISDIR, record->row.path);
   if (record->row.state == State::kRemoving) return Fail(ENOENT, "the staged file was removed");
-  if (record->row.hydrating) return Fail(EBUSY, record->row.path + " is being fetched");
   Row next = record->row;
   next.before = next.state;
   next.state = State::kOpen;
@@ -203,6 +153,7 @@ Status StoreImpl::MarkClosed(ItemId id) {
 
 Status StoreImpl::EndWrite(ItemId id, bool changed) {
   const auto st = StatBacking(id);
+  const bool whole = !st || IsWhole(id, static_cast<uint64_t>(st->st_size));
   bool evict = false;
   {
     MutexLock lock(mu_);
@@ -213,7 +164,9 @@ Status StoreImpl::EndWrite(ItemId id, bool changed) {
     const Row& row = record->row;
     // A new file has nothing to go back to. Nor has one whose bytes moved without a word to fs.
     const bool moved = WasSealed(row.before) && row.seal.taken() && row.seal != Mark::Of(*st);
-    if (changed || moved || row.before == State::kOpen) return CloseLocked(*record, *st);
+    if (changed || moved || row.before == State::kOpen) {
+      return CloseLocked(*record, *st, whole);
+    }
     if (auto restored = RestoreLocked(*record); !restored) return restored;
     evict = EvictableLocked(*record);
   }
@@ -237,6 +190,7 @@ Status StoreImpl::RestoreLocked(Record& record) {
     case State::kParked:
     case State::kClean:
     case State::kRemoving:
+    case State::kHydrating:
       next.state = next.before;
       break;
   }
@@ -248,17 +202,22 @@ Status StoreImpl::RestoreLocked(Record& record) {
 // From here on the item is the sealer's. The row need not be saved when the closed mark is: a start
 // takes both for closed. So a failing journal does not keep a file from being sealed either; the
 // sealer waits until it can be written again.
-Status StoreImpl::CloseLocked(Record& record, const struct stat& st) {
+Status StoreImpl::CloseLocked(Record& record, const struct stat& st, bool whole) {
   Row next = record.row;
   const Mark mark = Mark::Of(st);
-  const bool marked = next.closed == mark;
-  next.state = State::kSealing;
+  const bool marked = next.closed == mark && !next.partial;
+  next.state = whole ? State::kSealing : State::kHydrating;
   next.closed = mark;
   next.TakeTimes(mark);
   next.size = mark.size;
   next.disk_bytes = static_cast<uint64_t>(st.st_blocks) * 512;
   next.error_code = 0;
   next.EditRare([](RareFields& rare) { rare.reason.clear(); });
+  if (next.partial && whole) {
+    if (auto dropped = journal_->DropExtents(next.id); !dropped) return dropped;
+    next.partial = false;
+    record.presence.reset();
+  }
   if (!marked) {
     if (auto saved = journal_->Save(next); !saved) Log::Error("{}", saved.error().text);
   }
@@ -267,7 +226,7 @@ Status StoreImpl::CloseLocked(Record& record, const struct stat& st) {
   Account(record, +1);
   Apply(record, std::move(next));
   ++record.epoch;
-  EnqueueSeal(record);
+  if (whole) EnqueueSeal(record);
   return {};
 }
 
@@ -302,7 +261,9 @@ Status StoreImpl::Sync(ItemId id) {
     MutexLock lock(mu_);
     Record* record = Find(id);
     if (record->unlinked) return {};
-    const bool unsealed = record->row.state == State::kOpen || record->row.state == State::kSealing;
+    const State state = record->row.state;
+    const bool unsealed =
+        state == State::kOpen || state == State::kSealing || state == State::kHydrating;
     if (unsealed && record->row.synced != Mark::Of(*before)) {
       Row next = record->row;
       next.synced = Mark::Of(*before);

@@ -117,11 +117,13 @@ LeavingSteps Daemon::StepsOfLeaving() {
 
 void Daemon::OnRemoteChange(const remote::FsChange* change) {
   if (change == nullptr) {
-    session_->RemoteChanged("");
+    session_->RemoteChanged("", false);
     return;
   }
-  session_->RemoteChanged(change->path);
-  if (!change->new_path.empty()) session_->RemoteChanged(change->new_path);
+  using Kind = remote::FsChange::Kind;
+  const bool gone = change->kind == Kind::kDelete || change->kind == Kind::kRename;
+  session_->RemoteChanged(change->path, gone);
+  if (!change->new_path.empty()) session_->RemoteChanged(change->new_path, false);
 }
 
 void Daemon::OnReady(ReadyPipe& ready) {

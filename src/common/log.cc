@@ -27,8 +27,8 @@ Secrets& TheSecrets() {
 std::atomic<LogLevel> threshold{LogLevel::kNotice};
 
 std::shared_ptr<spdlog::logger>& TheLogger() {
-  static auto* logger = new std::shared_ptr<spdlog::logger>(
-      std::make_shared<spdlog::logger>("outboxfs", std::make_shared<spdlog::sinks::stderr_sink_mt>()));
+  static auto* logger = new std::shared_ptr<spdlog::logger>(std::make_shared<spdlog::logger>(
+      "outboxfs", std::make_shared<spdlog::sinks::stderr_sink_mt>()));
   return *logger;
 }
 

@@ -8,7 +8,8 @@
 namespace outboxfs {
 
 std::jthread StartThread(std::string name, std::function<void(std::stop_token)> body) {
-  // Blocked around the creation so that the new thread inherits the mask from its first instruction.
+  // Blocked around the creation so that the new thread inherits the mask from its first
+  // instruction.
   sigset_t all;
   sigset_t before;
   sigfillset(&all);

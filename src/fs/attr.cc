@@ -56,14 +56,18 @@ Status Filesystem::Resize(Call& call, const NodePtr& node, uint64_t size) {
     pin = node->open.write_pin;
     if (pin) node->open.dirty = true;
   }
-  if (pin) return (*pin)->Truncate(size);
+  if (pin) return rooms_.store.ResizePart(*pin, size);
   const auto opened = Open(call, node->ino, size == 0 ? O_WRONLY | O_TRUNC : O_WRONLY);
   if (!opened) return Fail(opened.error());
   {
     MutexLock lock(node->mu);
     pin = node->open.write_pin;
   }
-  Status status = size == 0 ? Status() : (*pin)->Truncate(size);
+  Status status = size == 0 ? Status() : rooms_.store.ResizePart(*pin, size);
+  if (status && size > 0) {
+    MutexLock lock(node->mu);
+    node->open.dirty = true;
+  }
   pin.reset();
   if (status) status = Flush(opened->handle);
   Release(opened->handle);

@@ -104,14 +104,16 @@ std::vector<NamedFacts> MergeDirectory(const Defaults& defaults, const remote::L
         FactsOf(defaults, overlay, entry, memory == remembered.end() ? nullptr : memory->second);
     if (!facts) return;
     merged.push_back({std::string(name), *facts, std::nullopt});
-    if (entry != nullptr) merged.back().entry = *entry;
+    if (entry != nullptr && overlay.kind == cache::Overlay::Kind::kNone) {
+      merged.back().entry = *entry;
+    }
   };
   // Both sides are sorted by name.
   auto overlay = staged.begin();
   std::string_view last;
   const std::vector<remote::Entry> no_entries;
   for (const remote::Entry& entry : listing == nullptr ? no_entries : listing->entries) {
-    if (entry.name == last || IsHiddenName(entry.name)) continue;
+    if (entry.name == last || IsTempName(entry.name)) continue;
     last = entry.name;
     for (; overlay != staged.end() && overlay->first < last; ++overlay) {
       add(overlay->first, *overlay->second, nullptr);

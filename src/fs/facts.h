@@ -39,7 +39,7 @@ cache::Identity IdentityOf(const remote::Entry& entry);
 std::optional<Facts> FactsOf(const Defaults& defaults, const cache::Overlay& overlay,
                              const remote::Entry* entry, const cache::Memory* memory);
 
-// One name of a directory and the version that the remote shows under it.
+// One name of a directory. `entry` is the remote's, if nothing here stands before it.
 struct NamedFacts {
   std::string name;
   Facts facts;

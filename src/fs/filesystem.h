@@ -15,8 +15,10 @@
 #include <cstddef>
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <memory>
 #include <optional>
+#include <set>
 #include <span>
 #include <stop_token>
 #include <string>
@@ -27,13 +29,16 @@
 #include "common/permits.h"
 #include "common/result.h"
 #include "fs/call.h"
+#include "fs/decision.h"
 #include "fs/facts.h"
 #include "fs/handle_table.h"
+#include "fs/hydrator.h"
 #include "fs/mount_session.h"
 #include "fs/node_table.h"
 #include "fs/notifier.h"
 #include "fs/passthrough.h"
 #include "fs/remote_reader.h"
+#include "fs/rooms.h"
 #include "fs/slow_lane.h"
 #include "remote/dir_cache.h"
 #include "remote/namespace_api.h"
@@ -99,15 +104,6 @@ struct DirEntry {
 // Takes an entry into the reply; false when it does not fit any more.
 using DirSink = std::function<bool(const DirEntry&)>;
 
-// What the operations are built upon. All must outlive the Filesystem.
-struct Rooms {
-  cache::Store& store;
-  remote::NamespaceApi& names;
-  remote::DirCache& dirs;
-  remote::Downloader& downloads;
-  const Clock& clock;
-};
-
 class Filesystem {
  public:
   Filesystem(const MountOptions& options, const Rooms& rooms, Passthrough& passthrough,
@@ -158,15 +154,26 @@ class Filesystem {
   Status Rename(Call& call, cache::Ino from_dir, const std::string& from, cache::Ino to_dir,
                 const std::string& to, unsigned flags);
 
+  // ---- changes.cc ----
+  // Remote removals and renames of which nobody knows whether they happened (the daemon died, the
+  // server did not answer): forced listings decide. True when none is left.
+  bool SettleChanges(const std::stop_token& stop);
+  // Does that whenever there are some, until stop. A thread of its own.
+  void SettleLoop(const std::stop_token& stop);
+
   // ---- session.cc ----
   // From now on nothing new is opened for writing, made or removed (EROFS).
   void RefuseWriters() { refuse_writers_.store(true); }
   // Ends every wait of every operation, now and later. Returns at once.
-  void StopWaits() { lane_.exit.request_stop(); }
+  void StopWaits() {
+    lane_.exit.request_stop();
+    hydrator_.Stop();
+  }
   // After the last operation: every open file as if its handles were released.
   void CloseAll();
-  // A change at a server path (empty: anywhere): tells the notifier what to expire.
-  void RemoteChanged(const std::string& server_path);
+  // A change at a server path (empty: anywhere): tells the notifier what to expire. `gone`: it is
+  // said to be removed or renamed away.
+  void RemoteChanged(const std::string& server_path, bool gone);
   void FillStatus(MountStatus& status) const;
 
  private:
@@ -211,6 +218,12 @@ class Filesystem {
              (is_item() && overlay.item.state == cache::State::kClean) ||
              (entry.has_value() && overlay.kind != cache::Overlay::Kind::kGone);
     }
+    // The remote entry, if it is what the name stands for.
+    std::optional<remote::Entry> shown_entry() const {
+      return overlay.kind == cache::Overlay::Kind::kNone ? entry : std::nullopt;
+    }
+    // The version that the server has, as far as it is known.
+    std::optional<cache::Identity> identity() const;
     bool in_flight() const { return is_item() && overlay.item.upload_generation != 0; }
     // The staged bytes will be uploaded: what the server has is only an older version.
     bool is_newer_here() const {
@@ -243,12 +256,13 @@ class Filesystem {
   RemoteView Offline(const NodePtr& dir, const std::string& path, const Error& error);
   // A listing is seen for the first time: reconciles the overlay, expires what it contradicts.
   void Adopt(const NodePtr& dir, const std::string& path, const remote::ListingPtr& listing);
+  void Reconcile(const std::string& path, const remote::Listing& listing);
   void ExpireChanges(const NodePtr& dir, const remote::Listing& before,
                      const remote::Listing& after);
   // Memory only.
   Found Decide(const RemoteView& view, const std::string& name) const;
   Result<Found> Find(const NodePtr& dir, const std::string& name, SlowLane& lane);
-  // As Find, but asks the server only when the overlay does not know the name.
+  // As Find, but asks the server only when the overlay does not know the name for sure.
   Result<Found> FindAny(const NodePtr& dir, const std::string& name, SlowLane& lane);
   // What is known without asking the server; `entry` is the remote's as last seen.
   Result<Known> Recollect(const std::string& path, std::optional<remote::Entry> entry) const;
@@ -273,21 +287,17 @@ class Filesystem {
   // ---- open.cc, hydrate.cc ----
   Status CheckWritable() const;   // EROFS on a read-only mount
   Status CheckNewWriter() const;  // ... or while draining
-  // Waits until nobody fetches the file.
-  Status WaitFetched(const NodePtr& node, SlowLane& lane);
-  // nullopt: the file was fetched (`fetched` keeps it) or is being fetched; try again.
-  Result<std::optional<Opened>> TryOpen(const NodePtr& node, int flags, SlowLane& lane,
-                                        uid_t caller, cache::Pin& fetched);
-  // Finds, or makes, what a file without an item is opened with. The item if it must be fetched.
-  Result<std::optional<cache::Item>> Resolve(Node& node, int flags)
-      ABSL_EXCLUSIVE_LOCKS_REQUIRED(node.mu);
-  Result<std::optional<cache::Item>> Stage(Node& node, const Known& known, bool truncate)
+  // Finds, or makes, what a file without an item is opened with.
+  Status Resolve(Node& node, int flags) ABSL_EXCLUSIVE_LOCKS_REQUIRED(node.mu);
+  Status Stage(Node& node, const Known& known, bool truncate)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(node.mu);
   Result<Opened> OpenNow(const NodePtr& node, int flags, uid_t caller)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(node->mu);
-  // Fetches the whole remote file into its staged copy; then node->fetching is false.
-  Result<cache::Pin> Hydrate(const NodePtr& node, const cache::Item& item, SlowLane& lane);
-  Status FetchInto(const cache::Item& item, SlowLane& lane);
+  void GiveUpOpen(const NodePtr& node) ABSL_EXCLUSIVE_LOCKS_REQUIRED(node->mu);
+  // Returns when `range` of the staged copy is here, or is known not to come.
+  Status Hydrate(const NodePtr& node, const ByteRange& range, SlowLane& lane);
+  Status FetchNext(const NodePtr& node, cache::ItemId item, const ByteRange& missing,
+                   const std::stop_token& stop);
   Status Attach(Node& node, cache::ItemId item) ABSL_EXCLUSIVE_LOCKS_REQUIRED(node.mu);
   Status BeginWriting(OpenFile& open, bool truncate, uid_t caller);
   static Status NoteBeginning(OpenFile& open);
@@ -316,32 +326,62 @@ class Filesystem {
   Result<Found> FindForChange(const NodePtr& dir, const std::string& name, SlowLane& lane);
   // Nothing has changed at the path since it was looked at. REQUIRES: names_mu_.
   bool StillTrue(const NodePtr& dir, const std::string& name, const Found& found) const;
+  static cache::Store::Seen SeenIn(const Found& found);
   Status RemoveChild(Call& call, cache::Ino parent, const std::string& name, bool is_dir);
-  // False: something changed meanwhile, look again.
-  Result<bool> RemoveFound(const NodePtr& dir, const std::string& name, const Found& found);
-  Status DeleteOnServer(const Found& found);
-  // Its upload was finished while we changed its name here: what is on the server is ours to
-  // change.
-  bool FinishedMeanwhile(const Found& found) const;
-  // The entry that a forced listing shows there, if any; an error when it cannot be had.
-  Result<std::optional<remote::Entry>> ListedOnServer(const std::string& server_path);
+  // False: something changed meanwhile, look again. EBUSY: another change is on its way there.
+  Result<bool> RemoveHere(const NodePtr& dir, const std::string& name, const Found& found);
+  Result<bool> RemoveRemotely(const NodePtr& dir, const std::string& name, const Found& found);
   Status CheckEmpty(const Found& found);
-  // A removed name turns out to stand: shows it again.
-  void Unhide(const Found& found);
+  // Anything but what we have just deleted, or left there ourselves.
+  bool CountsAsContent(const std::string& dir, const remote::Entry& entry) const;
 
   // ---- rename.cc ----
   struct Renaming;
   Status LookAtRename(Renaming& renaming, SlowLane& lane);
   Status CheckRename(const Renaming& renaming, unsigned flags);
-  Result<bool> RenameLocally(const Renaming& renaming);
-  void UndoLocally(const Renaming& renaming);
-  Status RenameRemotely(const Renaming& renaming);
-  void AwaitRemoved(cache::ItemId item);
+  // False and EBUSY as RemoveHere.
+  Result<bool> RenameHere(const Renaming& renaming);
+  Result<bool> RenameRemotely(const Renaming& renaming);
+  Status RememberSource(const Renaming& renaming);
+  cache::Intent IntentOf(const Renaming& renaming) const;
+  Status PrepareTarget(const Renaming& renaming, cache::ItemId& held);
+  Status AwaitUploadEnd(cache::ItemId item);
   Status MakeRemoteParents(const std::string& path);
-  Status MoveOnServer(const std::string& from, const std::string& to);
-  Status ReplaceOnServer(const Renaming& renaming, const std::string& from, const std::string& to);
-  bool HasMoved(const Renaming& renaming);
-  void EditListings(const Renaming& renaming);
+
+  // ---- changes.cc ----
+  // What became of a change of the server.
+  enum class Ended { kHappened, kNot, kUnknown };
+  // Journals it; EBUSY: another one is on its way there. From then on it is ours to end.
+  Result<cache::Intent> BeginChange(cache::Intent intent) ABSL_LOCKS_EXCLUDED(changes_mu_);
+  // Success: the server has done it, and the names here follow. Any error: they are as before; the
+  // outcome may still be unknown, then it is settled later.
+  Status CarryOut(const cache::Intent& intent) ABSL_LOCKS_EXCLUDED(changes_mu_);
+  Status CancelChange(const cache::Intent& intent) ABSL_LOCKS_EXCLUDED(changes_mu_);
+  // Nobody works at it any more.
+  void LeaveChange(const cache::Intent& intent) ABSL_LOCKS_EXCLUDED(changes_mu_);
+  // As LeaveChange; the server may still do what it was told.
+  void LeaveUndecided(const cache::Intent& intent) ABSL_LOCKS_EXCLUDED(changes_mu_);
+  bool MayBeLate(const cache::Intent& intent) const ABSL_LOCKS_EXCLUDED(changes_mu_);
+  std::optional<cache::Intent> TakeUndecided() ABSL_LOCKS_EXCLUDED(changes_mu_);
+  bool HasUndecided() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(changes_mu_);
+  // Waits until one of the changes under way has ended; what is undecided is settled.
+  Status AwaitOtherChange(SlowLane& lane) ABSL_LOCKS_EXCLUDED(changes_mu_);
+  // `begun`: the server has changed something.
+  Status SendSteps(const cache::Intent& intent, bool& begun);
+  Ended SettleOnServer(const cache::Intent& intent, const std::stop_token& stop);
+  Status TakeSettlingStep(const cache::Intent& intent, SettlingStep step,
+                          const std::stop_token& stop);
+  Status DropAside(const cache::Intent& intent, const std::stop_token& stop);
+  Result<Evidence> Gather(const cache::Intent& intent, const std::stop_token& stop);
+  // null: there is no such directory.
+  Result<remote::ListingPtr> ListNow(const std::string& server_dir, const std::stop_token& stop);
+  // The local half of what happened.
+  Status FollowServer(const cache::Intent& intent) ABSL_LOCKS_EXCLUDED(names_mu_);
+  void MoveNodes(const cache::Intent& intent);
+  void EditListings(const cache::Intent& intent);
+  // The uploader keeps off the file meanwhile, as if it were being written. 0: nothing to let go.
+  cache::ItemId Hold(const Found& found);
+  void LetGo(const NodePtr& dir, const std::string& name, cache::ItemId held);
 
   const MountOptions options_;
   const Defaults defaults_;
@@ -349,12 +389,14 @@ class Filesystem {
   Passthrough& passthrough_;
   Notifier& notifier_;
   const int64_t started_ns_;
+  const SteadyTime started_at_;
   const bool exact_ctime_;  // the kernel's ctime tells any two changes apart (HARD-CASES 4)
 
   std::atomic<bool> refuse_writers_{false};
   std::atomic<bool> reached_{false};  // the server has answered a listing
   std::atomic<SteadyTime> offline_until_{SteadyTime{}};
   std::atomic<uint64_t> attr_changes_{0};  // of names without an item
+  const std::string device_tag_;
   Lane lane_;
   Permits read_ahead_;
   mutable SharedMutex names_mu_;  // mount path of every node and what the store has there
@@ -362,9 +404,18 @@ class Filesystem {
   HandleTable<Handle> handles_;
   HandleTable<DirHandle> dir_handles_;
 
+  // Between names_mu_ and the cache.
+  mutable Mutex changes_mu_;
+  CondVar changes_moved_;
+  std::set<uint64_t> changes_ ABSL_GUARDED_BY(changes_mu_);  // intents that somebody works at
+  uint64_t changes_ended_ ABSL_GUARDED_BY(changes_mu_) = 0;
+  std::map<uint64_t, SteadyTime> late_until_ ABSL_GUARDED_BY(changes_mu_);
+
   Mutex space_mu_;
   remote::Space space_ ABSL_GUARDED_BY(space_mu_);  // total 0: not known
   SteadyTime space_fresh_until_ ABSL_GUARDED_BY(space_mu_){};
+
+  Hydrator hydrator_;  // last: its thread ends first
 };
 
 }  // namespace outboxfs::fs

@@ -1,57 +1,83 @@
-// Fetching a whole remote file into its staged copy, when it is opened to be changed in place.
+// Reading a partly hydrated file: what is missing is fetched when it is asked for, in pieces that
+// grow while the reads are sequential.
 #include <algorithm>
 #include <cerrno>
 #include <vector>
 
-#include "common/log.h"
+#include "cache/paths.h"
 #include "fs/filesystem.h"
+#include "fs/hydrator.h"
 
 namespace outboxfs::fs {
 namespace {
 
-constexpr uint64_t kPiece = 4 << 20;
+constexpr uint64_t kSmallestFetch = 256 << 10;
+constexpr uint64_t kLargestFetch = 8 << 20;
+constexpr uint64_t kAlignment = 128 << 10;
+constexpr std::chrono::minutes kLongestWait{30};  // for what somebody else fetches
 
 }  // namespace
 
-Result<cache::Pin> Filesystem::Hydrate(const NodePtr& node, const cache::Item& item,
-                                       SlowLane& lane) {
-  auto keep = rooms_.store.PinFile(item.id, false);
-  Status status = keep ? FetchInto(item, lane) : Fail(keep.error());
-  if (status) status = rooms_.store.HydrationDone(item.id);
-  if (!status) {
-    WriterLock names(names_mu_);
-    const auto now = rooms_.store.Get(item.id);
-    if (now) {
-      const auto removed = rooms_.store.Remove(now->path, false);
-      if (!removed) Log::Warning("{}: {}", now->path, removed.error().text);
-    }
-  }
+Status Filesystem::Hydrate(const NodePtr& node, const ByteRange& range, SlowLane& lane) {
+  cache::ItemId item = 0;
   {
     MutexLock lock(node->mu);
-    node->fetching = false;
+    item = node->open.item;
   }
-  node->changed.NotifyAll();
-  if (!status) return Fail(status.error());
-  return keep;
+  while (true) {
+    const std::vector<ByteRange> missing = rooms_.store.Missing(item, range);
+    if (missing.empty()) return {};
+    const auto token = lane.Enter();
+    if (!token) return Fail(token.error());
+    {
+      const auto deadline = CondVar::Clock::now() + kLongestWait;
+      MutexLock lock(node->mu);
+      const bool waited = node->fetching;
+      while (node->fetching) {
+        if (token->stop_requested()) return FailErrno(EINTR, "waiting for the file's bytes");
+        if (!node->changed.WaitUntil(node->mu, *token, deadline)) {
+          return FailErrno(ETIMEDOUT, "waiting for the file's bytes");
+        }
+      }
+      if (waited) continue;  // it may have brought ours too
+      node->fetching = true;
+    }
+    const Status fetched = FetchNext(node, item, missing.front(), *token);
+    {
+      MutexLock lock(node->mu);
+      node->fetching = false;
+    }
+    node->changed.NotifyAll();
+    if (fetched) continue;
+    Error error = lane.Explain(fetched.error());
+    if (error.code != EINTR && error.code != ENOSPC) error.code = EIO;
+    return Fail(error);
+  }
 }
 
-Status Filesystem::FetchInto(const cache::Item& item, SlowLane& lane) {
-  const auto token = lane.Enter();
-  if (!token) return Fail(token.error());
-  auto pin = rooms_.store.PinFile(item.id, true);
-  if (!pin) return Fail(pin.error());
-  std::vector<std::byte> piece(std::min(kPiece, item.size));
-  for (uint64_t at = 0; at < item.size; at += piece.size()) {
-    const auto now = rooms_.store.Get(item.id);
-    if (!now) return Fail(ENOENT, item.path + " was deleted");
-    piece.resize(std::min<uint64_t>(kPiece, item.size - at));
-    const auto fetched = rooms_.downloads.Fetch(ServerPathOf(now->path), at, piece, *token);
-    if (!fetched) {
-      Error error = lane.Explain(fetched.error());
-      if (error.code != EINTR) error.code = EIO;
-      return Fail(error.Prepend("fetch " + now->path));
+// At least the first piece of what is missing; more while the file is read from front to back.
+Status Filesystem::FetchNext(const NodePtr& node, cache::ItemId item, const ByteRange& missing,
+                             const std::stop_token& stop) {
+  const auto row = rooms_.store.Get(item);
+  std::shared_ptr<cache::Pin> pin;
+  ByteRange window;
+  {
+    MutexLock lock(node->mu);
+    pin = node->open.read_pin;
+    const bool sequential =
+        missing.begin >= node->fetched_to && missing.begin <= node->fetched_to + kSmallestFetch;
+    node->next_fetch = sequential ? std::clamp(node->next_fetch * 2, kSmallestFetch, kLargestFetch)
+                                  : kSmallestFetch;
+    window.begin = missing.begin / kAlignment * kAlignment;
+    window.end = window.begin + std::max(node->next_fetch, std::min(missing.size(), kLargestFetch));
+    node->fetched_to = window.end;
+  }
+  if (!row || !pin || row->path.empty()) return Fail(EIO, "deleted on the server");
+  for (const ByteRange& gap : rooms_.store.Missing(item, window)) {
+    if (auto fetched = FetchMissing(rooms_, ServerPathOf(row->path), *pin, *row, gap, stop);
+        !fetched) {
+      return fetched;
     }
-    if (auto written = (*pin)->Write(piece, at); !written) return written;
   }
   return {};
 }

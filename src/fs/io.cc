@@ -12,16 +12,24 @@ Result<ReadReply> Filesystem::Read(Call& call, uint64_t number, size_t size, uin
   const auto handle = handles_.Get(number);
   if (!handle) return FailErrno(EBADF, "read");
   ReadReply reply;
+  cache::ItemId partial = 0;
   {
     MutexLock lock(handle->node->mu);
-    const auto& pin = handle->node->open.read_pin;
-    if (pin) {
-      reply.fd = (*pin)->read_fd();
+    const OpenFile& open = handle->node->open;
+    if (open.read_pin) {
+      reply.fd = (*open.read_pin)->read_fd();
       reply.offset = offset;
       reply.size = size;
-      reply.keep = pin;
-      return reply;
+      reply.keep = open.read_pin;
+      if (!open.partial) return reply;
+      partial = open.item;
     }
+  }
+  if (partial != 0) {
+    SlowLane lane(lane_, call);
+    const ByteRange range{offset, offset + size};
+    if (auto here = Hydrate(handle->node, range, lane); !here) return Fail(here.error());
+    return reply;
   }
   if (offset >= handle->remote_size) return reply;
   reply.bytes.resize(std::min<uint64_t>(size, handle->remote_size - offset));
@@ -43,12 +51,14 @@ Status Filesystem::Write(uint64_t number, std::span<const std::byte> data, uint6
   const auto handle = handles_.Get(number);
   if (!handle || !handle->writable) return FailErrno(EBADF, "write");
   std::shared_ptr<cache::Pin> pin;
+  bool partial = false;
   {
     MutexLock lock(handle->node->mu);
     pin = handle->node->open.write_pin;
     handle->node->open.dirty = true;
+    partial = handle->node->open.partial;
   }
-  return (*pin)->Write(data, offset);
+  return partial ? rooms_.store.WritePart(*pin, offset, data) : (*pin)->Write(data, offset);
 }
 
 Status Filesystem::Sync(Call& call, uint64_t number) {
@@ -78,25 +88,32 @@ Status Filesystem::Allocate(Call& call, uint64_t number, int mode, const ByteRan
     pin = handle->node->open.write_pin;
     handle->node->open.dirty = true;
   }
-  return (*pin)->Allocate(mode, range.begin, range.size());
+  return rooms_.store.AllocatePart(*pin, mode, range);
 }
 
 Result<uint64_t> Filesystem::Seek(uint64_t number, uint64_t offset, int whence) {
   const auto handle = handles_.Get(number);
   if (!handle) return FailErrno(EBADF, "lseek");
   std::shared_ptr<cache::Pin> pin;
+  uint64_t size = handle->remote_size;
+  bool partial = false;
   {
     MutexLock lock(handle->node->mu);
     pin = handle->node->open.read_pin;
+    partial = handle->node->open.partial;
   }
-  if (pin) {
+  if (pin && partial) {  // its holes are not zeros: data throughout
+    const auto st = (*pin)->Stat();
+    if (!st) return Fail(st.error());
+    size = static_cast<uint64_t>(st->st_size);
+  } else if (pin) {
     // The descriptor's own position is nobody's: all reads name their offset.
     const off_t found = ::lseek((*pin)->read_fd(), static_cast<off_t>(offset), whence);
     if (found < 0) return FailErrno(errno, "lseek");
     return static_cast<uint64_t>(found);
   }
-  if (offset >= handle->remote_size) return FailErrno(ENXIO, "lseek");
-  return whence == SEEK_HOLE ? handle->remote_size : offset;
+  if (offset >= size) return FailErrno(ENXIO, "lseek");
+  return whence == SEEK_HOLE ? size : offset;
 }
 
 }  // namespace outboxfs::fs

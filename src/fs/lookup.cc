@@ -16,6 +16,8 @@ constexpr double kNegativeSeconds = 5;
 // After a failed listing the server is left alone for so long: each try may cost a long deadline.
 constexpr std::chrono::seconds kOfflinePause{5};
 constexpr int kMaxRenameRaces = 100;
+// So long what we have uploaded needs no listing to be there.
+constexpr std::chrono::seconds kRecent{60};
 
 bool IsTransient(const Error& error) {
   return error.code == EIO || error.code == ETIMEDOUT || error.code == EAGAIN;
@@ -111,11 +113,19 @@ void Filesystem::Adopt(const NodePtr& dir, const std::string& path,
     before = std::exchange(dir->adopted, listing);
     dir->shown_complete = false;
   }
-  std::vector<std::string> names;
-  names.reserve(listing->entries.size());
-  for (const remote::Entry& entry : listing->entries) names.push_back(entry.name);
-  rooms_.store.Reconcile(path, listing->begun, names);
+  Reconcile(path, *listing);
   if (before) ExpireChanges(dir, *before, *listing);
+}
+
+void Filesystem::Reconcile(const std::string& path, const remote::Listing& listing) {
+  using cache::Listed;
+  const auto look = [&](const std::string& name) -> std::optional<Listed> {
+    const remote::Entry* entry = listing.Find(name);
+    if (entry == nullptr) return std::nullopt;
+    return Listed{entry->is_dir ? cache::ItemKind::kDir : cache::ItemKind::kFile,
+                  IdentityOf(*entry)};
+  };
+  rooms_.store.ReconcileEntries(path, listing.begun, look);
 }
 
 void Filesystem::ExpireChanges(const NodePtr& dir, const remote::Listing& before,
@@ -136,11 +146,21 @@ Filesystem::Found Filesystem::Decide(const RemoteView& view, const std::string& 
   found.overlay = rooms_.store.Lookup(found.path);
   found.certain = view.certain || found.overlay.kind != cache::Overlay::Kind::kNone;
   const remote::Entry* entry =
-      view.listing && !IsHiddenName(name) ? view.listing->Find(name) : nullptr;
+      view.listing && !IsTempName(name) ? view.listing->Find(name) : nullptr;
   if (entry != nullptr) found.entry = *entry;
   const auto memory = entry == nullptr ? std::nullopt : rooms_.store.Recall(found.path);
   found.facts = FactsOf(defaults_, found.overlay, entry, memory ? &*memory : nullptr);
   return found;
+}
+
+std::optional<cache::Identity> Filesystem::Found::identity() const {
+  // What we have verified is newer than a listing that may lag.
+  if (overlay.kind == cache::Overlay::Kind::kUploaded) return overlay.memory.identity;
+  if (is_item() && overlay.item.state == cache::State::kClean && overlay.item.replaced) {
+    return overlay.item.replaced;
+  }
+  if (entry) return IdentityOf(*entry);
+  return std::nullopt;
 }
 
 Result<Filesystem::Found> Filesystem::Find(const NodePtr& dir, const std::string& name,
@@ -154,9 +174,15 @@ Result<Filesystem::Found> Filesystem::FindAny(const NodePtr& dir, const std::str
                                               SlowLane& lane) {
   auto path = PathOf(dir);
   if (!path) return Fail(path.error());
-  Found found = Decide({.path = *path, .listing = nullptr, .certain = false}, name);
-  if (found.overlay.kind != cache::Overlay::Kind::kNone) return found;
-  return Find(dir, name, lane);
+  Found known = Decide({.path = *path, .listing = nullptr, .certain = false}, name);
+  using Kind = cache::Overlay::Kind;
+  const Kind kind = known.overlay.kind;
+  const bool recent = known.overlay.since >= rooms_.clock.Now() - kRecent;
+  if (kind == Kind::kItem || (kind == Kind::kUploaded && recent)) return known;
+  // Somebody may have made the name anew since we deleted it, or deleted what we uploaded.
+  auto found = Find(dir, name, lane);
+  if (!found && kind != Kind::kNone) return known;
+  return found;
 }
 
 Facts Filesystem::RootFacts() const {
@@ -178,13 +204,14 @@ Result<Filesystem::Known> Filesystem::Recollect(const std::string& path,
     known.facts = *FactsOf(defaults_, known.overlay, nullptr, nullptr);
     return known;
   }
-  if (!entry) {
-    const auto listing = rooms_.dirs.Peek(ServerPathOf(std::string(cache::ParentOf(path))));
-    const auto* listed = listing ? listing->Find(std::string(cache::NameOf(path))) : nullptr;
-    if (listed != nullptr) entry = *listed;
+  // A fresh listing knows better than whoever saw the entry last.
+  const auto listing = rooms_.dirs.Peek(ServerPathOf(std::string(cache::ParentOf(path))));
+  if (listing) {
+    const remote::Entry* listed = listing->Find(std::string(cache::NameOf(path)));
+    entry = listed == nullptr ? std::nullopt : std::optional(*listed);
   }
   const auto memory = rooms_.store.Recall(path);
-  if (!entry && memory && known.overlay.kind == cache::Overlay::Kind::kNone) {
+  if (!entry && !listing && memory && known.overlay.kind == cache::Overlay::Kind::kNone) {
     known.overlay = {.kind = cache::Overlay::Kind::kUploaded, .memory = *memory};
   }
   const auto facts =
@@ -273,7 +300,7 @@ Result<EntryReply> Filesystem::Lookup(Call& call, cache::Ino parent, const std::
   if (const auto status = CheckName(name); !status) return Fail(status.error());
   const auto dir = DirOf(parent);
   if (!dir) return Fail(dir.error());
-  if (IsHiddenName(name)) return NoSuchName();
+  if (IsTempName(name)) return NoSuchName();
   SlowLane lane(lane_, call);
   for (int race = 0; race < kMaxRenameRaces; ++race) {
     auto found = FindAny(*dir, name, lane);
@@ -286,7 +313,7 @@ Result<EntryReply> Filesystem::Lookup(Call& call, cache::Ino parent, const std::
         now.item.id != found->overlay.item.id) {
       continue;  // renamed, made or removed while the server was asked
     }
-    if (found->facts) return Enter(*dir, name, *found->facts, found->entry);
+    if (found->facts) return Enter(*dir, name, *found->facts, found->shown_entry());
     if (found->certain) return NoSuchName();
     return Fail(ENOENT, "not known here, and the server does not answer");
   }

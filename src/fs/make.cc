@@ -13,7 +13,7 @@ namespace outboxfs::fs {
 Status Filesystem::CheckNew(const std::string& name) const {
   if (auto status = CheckNewWriter(); !status) return status;
   if (auto status = CheckName(name); !status) return status;
-  if (IsHiddenName(name)) return Fail(EPERM, name + " is a name for our own temporary files");
+  if (IsTempName(name)) return Fail(EPERM, name + " is a name for our own temporary files");
   return {};
 }
 

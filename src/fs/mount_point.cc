@@ -5,6 +5,7 @@
 #include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
+#include <sys/xattr.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -127,10 +128,25 @@ Status DropDeadMount(const std::string& path) {
   return FailErrno(code, "cannot unmount " + path + ", whose daemon is dead");
 }
 
+namespace {
+
+bool MeansDead(int code) { return code == ENOTCONN || code == ECONNABORTED; }
+
+// The kernel answers stat from what it remembers, also of a dead daemon. An xattr it asks for.
+bool IsDeadMount(const std::string& path) {
+  struct stat st = {};
+  if (stat(path.c_str(), &st) != 0) return MeansDead(errno);
+  char value[64];
+  return getxattr(path.c_str(), "user.outboxfs.state", value, sizeof(value)) < 0 &&
+         MeansDead(errno);
+}
+
+}  // namespace
+
 Result<std::string> PrepareMountpoint(const std::string& path, bool allow_nonempty) {
   struct stat st = {};
   int code = stat(path.c_str(), &st) == 0 ? 0 : errno;
-  if (code == ENOTCONN || code == ECONNABORTED) {
+  if (IsDeadMount(path)) {
     if (const auto dropped = DropDeadMount(path); !dropped) return Fail(dropped.error());
     code = stat(path.c_str(), &st) == 0 ? 0 : errno;
   }

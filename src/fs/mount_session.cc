@@ -110,8 +110,8 @@ class Session final : public MountSession {
   void RequestExit() override ABSL_LOCKS_EXCLUDED(mu_);
   void RefuseWriters() override { filesystem_.RefuseWriters(); }
   MountStatus Snapshot() const override;
-  void RemoteChanged(const std::string& server_path) override {
-    filesystem_.RemoteChanged(server_path);
+  void RemoteChanged(const std::string& server_path, bool gone) override {
+    filesystem_.RemoteChanged(server_path, gone);
   }
 
  private:
@@ -180,6 +180,9 @@ Status Session::Run(const std::function<void()>& ready) {
   const pthread_t self = pthread_self();
   int ended = 0;
   {
+    // What an earlier run left undecided is settled while the mount serves already.
+    const std::jthread settler = StartThread(
+        "mount-settle", [this](const std::stop_token& stop) { filesystem_.SettleLoop(stop); });
     const std::jthread ender = StartThread("mount-exit", [&](std::stop_token) { EndLoop(self); });
     struct fuse_loop_config* config = fuse_loop_cfg_create();
     fuse_loop_cfg_set_clone_fd(config, 1);

@@ -65,8 +65,9 @@ class MountSession {
   virtual MountStatus Snapshot() const = 0;
 
   // Something changed remotely at this full server path, or (empty) anything may have: the kernel's
-  // entries are invalidated by the notifier thread. Thread-safe, never waits.
-  virtual void RemoteChanged(const std::string& server_path) = 0;
+  // entries are invalidated by the notifier thread. `gone`: it is said to be removed or renamed
+  // away. Thread-safe, never waits.
+  virtual void RemoteChanged(const std::string& server_path, bool gone) = 0;
 };
 
 }  // namespace outboxfs::fs

@@ -1,10 +1,5 @@
 #include "fs/names.h"
 
-#include <spdlog/fmt/fmt.h>
-#include <xxhash.h>
-
-#include <algorithm>
-#include <cctype>
 #include <cerrno>
 
 #include "remote/utf8.h"
@@ -13,14 +8,6 @@ namespace outboxfs::fs {
 namespace {
 
 constexpr size_t kMaxNameBytes = 255;
-constexpr size_t kMaxExtensionBytes = 40;
-constexpr std::string_view kHiddenPrefix = ".obx-";
-constexpr size_t kHexDigits = 8;
-
-bool IsHex(std::string_view text) {
-  return std::all_of(text.begin(), text.end(),
-                     [](unsigned char c) { return std::isxdigit(c) != 0; });
-}
 
 }  // namespace
 
@@ -29,25 +16,6 @@ Status CheckName(std::string_view name) {
   if (name.size() > kMaxNameBytes) return FailErrno(ENAMETOOLONG, "name");
   if (!remote::IsUtf8(name)) return Fail(EILSEQ, "name is not UTF-8");
   return {};
-}
-
-bool IsHiddenName(std::string_view name) {
-  constexpr size_t kDevice = kHiddenPrefix.size();
-  constexpr size_t kNumber = kDevice + kHexDigits + 1;
-  constexpr size_t kEnd = kNumber + kHexDigits;
-  return name.size() >= kEnd && name.starts_with(kHiddenPrefix) &&
-         IsHex(name.substr(kDevice, kHexDigits)) && name[kNumber - 1] == '-' &&
-         IsHex(name.substr(kNumber, kHexDigits)) && (name.size() == kEnd || name[kEnd] == '.');
-}
-
-std::string HiddenName(std::string_view device_id, uint64_t number, std::string_view like) {
-  const auto device = static_cast<uint32_t>(XXH3_64bits(device_id.data(), device_id.size()));
-  const size_t dot = like.rfind('.');
-  std::string_view extension;
-  if (dot != std::string_view::npos && dot != 0) extension = like.substr(dot);
-  if (extension.size() > kMaxExtensionBytes) extension = {};
-  return fmt::format("{}{:08x}-{:08x}{}", kHiddenPrefix, device, static_cast<uint32_t>(number),
-                     extension);
 }
 
 std::string JoinPath(std::string_view dir, std::string_view name) {

@@ -7,6 +7,7 @@
 #include <string_view>
 
 #include "common/result.h"
+#include "remote/temp_names.h"
 
 namespace outboxfs::fs {
 
@@ -14,12 +15,8 @@ namespace outboxfs::fs {
 // strings must be); EINVAL when empty, "." or "..".
 Status CheckName(std::string_view name);
 
-// The temporary names of safe overwrites and swaps, ".obx-<8 hex>-<8 hex>" and an extension: never
-// shown, never made by a caller (HARD-CASES 19).
-bool IsHiddenName(std::string_view name);
-// Such a name for `number` on this device, with the last extension of `like` kept (at most 40
-// bytes).
-std::string HiddenName(std::string_view device_id, uint64_t number, std::string_view like);
+// The temporary names of uploads and renames: never shown, never made by a caller (HARD-CASES 19).
+using remote::IsTempName;
 
 // "/" + "a" -> "/a", "/a" + "b" -> "/a/b".
 std::string JoinPath(std::string_view dir, std::string_view name);

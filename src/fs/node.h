@@ -39,6 +39,8 @@ struct OpenFile {
   std::shared_ptr<cache::Pin> read_pin;
   std::shared_ptr<cache::Pin> write_pin;  // while writers > 0
   bool dirty = false;                     // changed through us, or known to be new
+  bool partial = false;                   // bytes of it may be missing: all I/O goes through us
+  bool made = false;        // staged by the very open that is under way: goes if that fails
   bool exact = true;        // ctime alone tells whether a passthrough writer changed something
   uint64_t begun_size = 0;  // of the backing file when the first writer came
   int64_t begun_ctime_ns = 0;
@@ -55,11 +57,14 @@ struct Node : std::enable_shared_from_this<Node> {
   Mutex mu;
   CondVar changed;  // `fetching` became false
 
-  // The remote entry as last seen; empty while the name exists only here.
+  // The remote entry as last seen; empty once an item stands before it.
   std::optional<remote::Entry> entry ABSL_GUARDED_BY(mu);
   OpenFile open ABSL_GUARDED_BY(mu);
-  // A writable open is fetching the whole file; other opens wait.
+  // Somebody fetches missing bytes of its staged copy; whoever else misses some waits.
   bool fetching ABSL_GUARDED_BY(mu) = false;
+  // Read-ahead: where the last fetch ended, and how much the next one takes.
+  uint64_t fetched_to ABSL_GUARDED_BY(mu) = 0;
+  uint64_t next_fetch ABSL_GUARDED_BY(mu) = 0;
   // The remote version of the last open without an item, and the one whose bytes the kernel may
   // have cached.
   cache::Identity version ABSL_GUARDED_BY(mu);

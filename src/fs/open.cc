@@ -2,7 +2,6 @@
 #include <fcntl.h>
 
 #include <cerrno>
-#include <chrono>
 
 #include "common/log.h"
 #include "fs/filesystem.h"
@@ -13,7 +12,6 @@ namespace {
 
 constexpr int64_t kNsPerSecond = 1'000'000'000;
 constexpr int kMaxRaces = 100;
-constexpr std::chrono::minutes kLongestFetch{30};  // of somebody else, that an open waits for
 
 int64_t CtimeNs(const struct stat& st) {
   return st.st_ctim.tv_sec * kNsPerSecond + st.st_ctim.tv_nsec;
@@ -33,82 +31,36 @@ Status Filesystem::CheckNewWriter() const {
   return CheckWritable();
 }
 
-Status Filesystem::WaitFetched(const NodePtr& node, SlowLane& lane) {
-  {
-    MutexLock lock(node->mu);
-    if (!node->fetching) return {};
-  }
-  const auto token = lane.Enter();
-  if (!token) return Fail(token.error());
-  const auto deadline = CondVar::Clock::now() + kLongestFetch;
-  MutexLock lock(node->mu);
-  while (node->fetching) {
-    if (token->stop_requested()) return FailErrno(EINTR, "waiting for the file's bytes");
-    if (!node->changed.WaitUntil(node->mu, *token, deadline)) {
-      return FailErrno(ETIMEDOUT, "waiting for the file's bytes");
-    }
-  }
-  return {};
-}
-
 Result<Opened> Filesystem::Open(Call& call, cache::Ino ino, int flags) {
-  const auto node = NodeOf(ino);
-  if (!node) return Fail(node.error());
-  if ((*node)->is_dir()) return FailErrno(EISDIR, "open");
+  const auto found = NodeOf(ino);
+  if (!found) return Fail(found.error());
+  const NodePtr& node = *found;
+  if (node->is_dir()) return FailErrno(EISDIR, "open");
   if (WantsWriting(flags)) {
     if (auto status = CheckNewWriter(); !status) return Fail(status.error());
   }
-  SlowLane lane(lane_, call);
-  cache::Pin fetched;  // keeps what was fetched until it is open
-  for (;;) {
-    if (auto status = WaitFetched(*node, lane); !status) return Fail(status.error());
-    auto opened = TryOpen(*node, flags, lane, call.uid, fetched);
-    if (!opened) return Fail(opened.error());
-    if (*opened) return **opened;
+  ReaderLock names(names_mu_);
+  MutexLock lock(node->mu);
+  if (node->open.item == 0) {
+    if (auto resolved = Resolve(*node, flags); !resolved) return Fail(resolved.error());
   }
+  return OpenNow(node, flags, call.uid);
 }
 
-Result<std::optional<Opened>> Filesystem::TryOpen(const NodePtr& node, int flags, SlowLane& lane,
-                                                  uid_t caller, cache::Pin& fetched) {
-  const std::optional<Opened> again;
-  std::optional<cache::Item> fetch;
-  {
-    ReaderLock names(names_mu_);
-    MutexLock lock(node->mu);
-    if (node->fetching) return again;
-    if (node->open.item == 0) {
-      auto found = Resolve(*node, flags);
-      if (!found) return Fail(found.error());
-      fetch = *std::move(found);
-    }
-    if (!fetch) {
-      auto opened = OpenNow(node, flags, caller);
-      if (!opened) return Fail(opened.error());
-      return std::optional<Opened>(*opened);
-    }
-    node->fetching = true;
-  }
-  auto pin = Hydrate(node, *fetch, lane);
-  if (!pin) return Fail(pin.error());
-  fetched = *std::move(pin);
-  return again;
-}
-
-Result<std::optional<cache::Item>> Filesystem::Resolve(Node& node, int flags) {
+Status Filesystem::Resolve(Node& node, int flags) {
   const auto path = nodes_.PathOf(node.shared_from_this());
   if (!path) return Fail(ENOENT, "deleted");
   for (int race = 0;; ++race) {
     const auto known = Recollect(*path, node.entry);
     if (!known) return Fail(known.error());
     if (known->overlay.kind == cache::Overlay::Kind::kItem) {
-      const auto status = Attach(node, known->overlay.item.id);
-      if (status) return std::optional<cache::Item>();
-      if (status.error().code == ENOENT && race < kMaxRaces) continue;  // uploaded and evicted
-      return Fail(status.error());
+      auto status = Attach(node, known->overlay.item.id);
+      if (status || status.error().code != ENOENT || race == kMaxRaces) return status;
+      continue;  // uploaded and evicted
     }
-    if (WantsWriting(flags)) return Stage(node, *known, (flags & O_TRUNC) != 0);
+    if (!(node.version == known->identity)) rooms_.downloads.Forget(ServerPathOf(*path));
     node.version = known->identity;
-    return std::optional<cache::Item>();
+    return WantsWriting(flags) ? Stage(node, *known, (flags & O_TRUNC) != 0) : Status();
   }
 }
 
@@ -116,33 +68,40 @@ Result<Opened> Filesystem::OpenNow(const NodePtr& node, int flags, uid_t caller)
   if (WantsWriting(flags)) {
     auto status = BeginWriting(node->open, (flags & O_TRUNC) != 0, caller);
     if (!status) {
-      if (node->open.handles == 0) node->open = OpenFile{};
+      GiveUpOpen(node);
       return Fail(status.error());
     }
   }
+  node->open.made = false;
   return AddHandle(node, flags);
 }
 
-Result<std::optional<cache::Item>> Filesystem::Stage(Node& node, const Known& known,
-                                                     bool truncate) {
-  const std::string& path = known.path;
+// The first open of a file failed. What was staged for it alone must not be uploaded.
+void Filesystem::GiveUpOpen(const NodePtr& node) {
+  if (node->open.handles > 0) return;
+  const bool made = node->open.made;
+  node->open = OpenFile{};
+  const auto path = nodes_.PathOf(node);
+  if (!made || !path) return;
+  const auto removed = rooms_.store.Remove(*path, false);
+  if (!removed) Log::Warning("{}: {}", *path, removed.error().text);
+}
+
+// Nothing is fetched yet, and the old version stays on the server until the new one is complete.
+Status Filesystem::Stage(Node& node, const Known& known, bool truncate) {
   cache::Attr attr = known.facts.attr;
-  if (!truncate && known.facts.size > 0) {
-    auto item = rooms_.store.BeginHydration(path, node.ino, attr, known.identity);
-    if (!item) return Fail(item.error());
-    return std::optional<cache::Item>(*std::move(item));
-  }
-  // No byte of the old version is needed. It stays on the server until the new one is complete.
-  attr.mtime_ns = attr.ctime_ns = rooms_.clock.WallNs();
-  const auto item = rooms_.store.CreateFile(path, node.ino, attr);
+  if (truncate) attr.mtime_ns = attr.ctime_ns = rooms_.clock.WallNs();
+  const auto item = truncate ? rooms_.store.CreateFile(known.path, node.ino, attr)
+                             : rooms_.store.StageRemote(known.path, node.ino, attr, known.identity);
   if (!item) return Fail(item.error());
   if (auto status = Attach(node, item->id); !status) {
-    const auto undone = rooms_.store.Remove(path, false);
-    if (!undone) Log::Warning("{}: {}", path, undone.error().text);
-    return Fail(status.error());
+    const auto undone = rooms_.store.Remove(known.path, false);
+    if (!undone) Log::Warning("{}: {}", known.path, undone.error().text);
+    return status;
   }
-  node.open.dirty = true;
-  return std::optional<cache::Item>();
+  node.open.dirty = truncate;
+  node.open.made = true;
+  return {};
 }
 
 Status Filesystem::Attach(Node& node, cache::ItemId item) {
@@ -151,8 +110,12 @@ Status Filesystem::Attach(Node& node, cache::ItemId item) {
   node.open.item = item;
   node.open.exact = exact_ctime_;
   node.open.read_pin = std::make_shared<cache::Pin>(std::move(*pin));
-  if (const auto row = rooms_.store.Get(item)) node.open.attr = row->attr;
+  if (const auto row = rooms_.store.Get(item)) {
+    node.open.attr = row->attr;
+    node.open.partial = row->partial;
+  }
   node.cached_version.reset();
+  node.entry.reset();
   return {};
 }
 
@@ -168,6 +131,7 @@ Status Filesystem::NoteBeginning(OpenFile& open) {
 Status Filesystem::BeginWriting(OpenFile& open, bool truncate, uid_t caller) {
   if (open.writers == 0) {
     if (auto status = rooms_.store.BeginWrite(open.item); !status) return status;
+    if (const auto row = rooms_.store.Get(open.item)) open.partial = row->partial;
     auto pin = rooms_.store.PinFile(open.item, true);
     Status status = pin ? Status() : Fail(pin.error());
     if (pin) {
@@ -176,6 +140,7 @@ Status Filesystem::BeginWriting(OpenFile& open, bool truncate, uid_t caller) {
     }
     if (!status) {
       open.write_pin.reset();
+      if (open.made) return status;
       const auto ended = rooms_.store.EndWrite(open.item, open.dirty);
       if (!ended) Log::Warning("item {}: {}", open.item, ended.error().text);
       return status;
@@ -190,7 +155,7 @@ Status Filesystem::BeginWriting(OpenFile& open, bool truncate, uid_t caller) {
   ++open.writers;
   if (!truncate) return {};
   open.dirty = true;
-  auto status = (*open.write_pin)->Truncate(0);
+  auto status = rooms_.store.ResizePart(*open.write_pin, 0);
   if (!status && --open.writers == 0) EndWriting(open);
   return status;
 }
@@ -207,7 +172,9 @@ Opened Filesystem::AddHandle(const NodePtr& node, int flags) {
   Opened opened;
   if (open.handles == 0) {
     open.mode = Mode::kDaemon;
-    if (open.item != 0) open.backing_id = passthrough_.Open((*open.read_pin)->read_fd());
+    if (open.item != 0 && !open.partial) {
+      open.backing_id = passthrough_.Open((*open.read_pin)->read_fd());
+    }
     if (open.backing_id > 0) open.mode = Mode::kPassthrough;
   }
   ++open.handles;
@@ -226,6 +193,7 @@ Opened Filesystem::AddHandle(const NodePtr& node, int flags) {
 }
 
 bool Filesystem::WasChanged(const OpenFile& open, const struct stat& st) {
+  if (open.partial) return open.dirty;  // fetched bytes change the ctime too
   return open.dirty || static_cast<uint64_t>(st.st_size) != open.begun_size ||
          CtimeNs(st) != open.begun_ctime_ns;
 }

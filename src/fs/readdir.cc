@@ -64,6 +64,7 @@ std::optional<NamedFacts> Filesystem::Freshen(const std::string& dir, const Name
   std::optional<Facts> facts = named.facts;
   if (overlay.kind != cache::Overlay::Kind::kNone) {
     facts = FactsOf(defaults_, overlay, nullptr, nullptr);
+    fresh.entry.reset();  // beneath what is shown, and soon an older version
   } else if (changes.relisted || changes.attributes || !named.entry) {
     if (changes.relisted || !named.entry) {
       // Without an entry it was staged: gone from there, it is uploaded (and listed) or deleted.

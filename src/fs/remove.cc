@@ -1,4 +1,4 @@
-// Unlink and rmdir: the local half first, journalled; then the server, if it has the name too.
+// Unlink and rmdir: at the server first, if it has the name too; then here.
 #include <algorithm>
 #include <cerrno>
 
@@ -11,6 +11,8 @@ namespace outboxfs::fs {
 namespace {
 
 constexpr int kMaxRaces = 100;
+// What is still listed so long after we have deleted it was not deleted.
+constexpr std::chrono::seconds kBelievedGone{60};
 
 }  // namespace
 
@@ -42,6 +44,10 @@ bool Filesystem::StillTrue(const NodePtr& dir, const std::string& name, const Fo
          now.item.upload_generation == found.overlay.item.upload_generation;
 }
 
+cache::Store::Seen Filesystem::SeenIn(const Found& found) {
+  return {.item = found.overlay.item.id, .upload_generation = found.overlay.item.upload_generation};
+}
+
 Status Filesystem::RemoveChild(Call& call, cache::Ino parent, const std::string& name,
                                bool is_dir) {
   if (auto status = CheckWritable(); !status) return status;
@@ -50,9 +56,6 @@ Status Filesystem::RemoveChild(Call& call, cache::Ino parent, const std::string&
   if (!dir) return Fail(dir.error());
   SlowLane lane(lane_, call);
   for (int race = 0; race < kMaxRaces; ++race) {
-    if (const NodePtr node = nodes_.Child(*dir, name)) {
-      if (auto status = WaitFetched(node, lane); !status) return status;
-    }
     auto found = FindForChange(*dir, name, lane);
     if (!found) return Fail(found.error());
     if (!found->facts) return FailErrno(ENOENT, name);
@@ -63,70 +66,54 @@ Status Filesystem::RemoveChild(Call& call, cache::Ino parent, const std::string&
     if (is_dir) {
       if (auto status = CheckEmpty(*found); !status) return status;
     }
-    const auto removed = RemoveFound(*dir, name, *found);
+    const auto removed =
+        found->on_server() ? RemoveRemotely(*dir, name, *found) : RemoveHere(*dir, name, *found);
+    if (!removed && removed.error().code == EBUSY) {
+      if (auto status = AwaitOtherChange(lane); !status) return status;
+      continue;
+    }
     if (!removed) return Fail(removed.error());
     if (*removed) return {};
   }
   return Fail(EAGAIN, "the name keeps changing");
 }
 
-Result<bool> Filesystem::RemoveFound(const NodePtr& dir, const std::string& name,
-                                     const Found& found) {
-  bool remote = found.on_server();
+Result<bool> Filesystem::RemoveHere(const NodePtr& dir, const std::string& name,
+                                    const Found& found) {
   {
     WriterLock names(names_mu_);
     if (!StillTrue(dir, name, found)) return false;
-    const auto removed = rooms_.store.Remove(found.path, remote || found.in_flight());
+    if (rooms_.store.IsBusy(ServerPathOf(found.path))) return Fail(EBUSY, found.path);
+    const auto removed = rooms_.store.Remove(found.path, found.in_flight(), SeenIn(found));
+    if (!removed && removed.error().code == ESTALE) return false;  // an upload ended just now
     if (!removed) return Fail(removed.error());
-    remote = remote || FinishedMeanwhile(found);
-    if (!remote) nodes_.Unlink(dir, name);
-  }
-  if (remote) {
-    const auto deleted = DeleteOnServer(found);
-    WriterLock names(names_mu_);
-    if (!deleted) {
-      Unhide(found);
-      return Fail(deleted.error());
-    }
     nodes_.Unlink(dir, name);
   }
   Touch(dir);
   return true;
 }
 
-bool Filesystem::FinishedMeanwhile(const Found& found) const {
-  if (!found.in_flight()) return false;
-  const auto now = rooms_.store.Get(found.overlay.item.id);
-  return !now || now->state == cache::State::kClean;
-}
-
 // An interrupt does not end it: the outcome must become known.
-Status Filesystem::DeleteOnServer(const Found& found) {
-  const std::string path = ServerPathOf(found.path);
-  rooms_.downloads.Forget(path);
-  const auto deleted = rooms_.names.Delete(path, lane_.exit.get_token());
-  if (!deleted && deleted.error().code != ENOENT) {
-    const auto listed = ListedOnServer(path);  // a "failed" call may have worked (HARD-CASES 17)
-    if (!listed || *listed) {
-      Error error = deleted.error();
-      Log::Warning("delete {}: {}", path, error.text);
-      return Fail(error.Prepend("delete " + path));
-    }
+Result<bool> Filesystem::RemoveRemotely(const NodePtr& dir, const std::string& name,
+                                        const Found& found) {
+  cache::Intent intent{.what = found.facts->kind, .from = found.path};
+  intent.source = found.identity();
+  intent.source_item = found.overlay.item.id;
+  {
+    WriterLock names(names_mu_);
+    if (!StillTrue(dir, name, found)) return false;
+    auto begun = BeginChange(std::move(intent));
+    if (!begun) return Fail(begun.error());
+    intent = *std::move(begun);
   }
-  rooms_.dirs.Erase(std::string(cache::ParentOf(path)), std::string(cache::NameOf(path)));
-  if (found.facts->is_dir()) rooms_.dirs.InvalidateTree(path);
-  return {};
-}
-
-Result<std::optional<remote::Entry>> Filesystem::ListedOnServer(const std::string& server_path) {
-  const auto listing = rooms_.dirs.Refresh(std::string(cache::ParentOf(server_path)),
-                                           rooms_.clock.Now(), lane_.exit.get_token());
-  if (!listing) {
-    if (listing.error().code == ENOENT) return std::optional<remote::Entry>();
-    return Fail(listing.error());
+  const cache::ItemId held = Hold(found);
+  if (auto done = CarryOut(intent); !done) {
+    LetGo(dir, name, held);
+    Error error = done.error();
+    return Fail(error.Prepend("delete " + found.path));
   }
-  const remote::Entry* entry = (*listing)->Find(std::string(cache::NameOf(server_path)));
-  return entry == nullptr ? std::optional<remote::Entry>() : *entry;
+  Touch(dir);
+  return true;
 }
 
 // The server deletes a folder with all that is in it, so a cached listing is not enough.
@@ -135,39 +122,26 @@ Status Filesystem::CheckEmpty(const Found& found) {
     if (entry.overlay.kind != cache::Overlay::Kind::kGone) return FailErrno(ENOTEMPTY, found.path);
   }
   if (!found.on_server()) return {};
-  const auto listing =
-      rooms_.dirs.Refresh(ServerPathOf(found.path), rooms_.clock.Now(), lane_.exit.get_token());
+  const auto listing = ListNow(ServerPathOf(found.path), lane_.exit.get_token());
   if (!listing) {
     Error error = listing.error();
-    if (error.code == ENOENT) return {};
     return Fail(error.Prepend("is " + found.path + " empty"));
   }
-  const auto stands = [&](const remote::Entry& entry) {
-    return !IsHiddenName(entry.name) &&
-           rooms_.store.Lookup(JoinPath(found.path, entry.name)).kind !=
-               cache::Overlay::Kind::kGone;
+  if (!*listing) return {};
+  Reconcile(found.path, **listing);
+  const auto counts = [&](const remote::Entry& entry) {
+    return CountsAsContent(found.path, entry);
   };
-  if (std::any_of((*listing)->entries.begin(), (*listing)->entries.end(), stands)) {
-    return FailErrno(ENOTEMPTY, found.path);
-  }
-  return {};
+  const auto& entries = (*listing)->entries;
+  if ((*listing)->refused == 0 && std::none_of(entries.begin(), entries.end(), counts)) return {};
+  return Fail(ENOTEMPTY, found.path + " holds something on the server");
 }
 
-void Filesystem::Unhide(const Found& found) {
-  cache::Memory memory{.path = found.path, .kind = found.facts->kind};
-  memory.ino = found.facts->ino != 0 ? found.facts->ino : rooms_.store.NewIno();
-  memory.attr = found.facts->attr;
-  if (found.entry) {
-    memory.identity = IdentityOf(*found.entry);
-  } else {
-    memory.identity = found.overlay.memory.identity;
-  }
-  // Unconfirmed takes the gone row away, confirmed leaves the name to the listing again.
-  for (const bool confirmed : {false, true}) {
-    memory.confirmed = confirmed;
-    const auto kept = rooms_.store.Remember(memory);
-    if (!kept) Log::Warning("{}: {}", found.path, kept.error().text);
-  }
+bool Filesystem::CountsAsContent(const std::string& dir, const remote::Entry& entry) const {
+  if (IsTempName(entry.name)) return !remote::IsTempNameOf(device_tag_, entry.name);
+  const cache::Overlay overlay = rooms_.store.Lookup(JoinPath(dir, entry.name));
+  return overlay.kind != cache::Overlay::Kind::kGone ||
+         overlay.since < rooms_.clock.Now() - kBelievedGone;
 }
 
 }  // namespace outboxfs::fs

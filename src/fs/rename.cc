@@ -1,12 +1,10 @@
-// Rename: what exists only here is renamed here; what the server has is renamed there too, while
-// the caller waits. The journal first, then the server; a forced listing decides about a failed
-// call.
+// Rename: what exists only here is renamed here; what the server has is renamed there first, while
+// the caller waits, and then here (changes.cc).
 //
 // Files beneath a renamed directory that are being uploaded go on to the path that their upload
 // named; the uploader places them under their new name afterwards.
 #include <stdio.h>
 
-#include <algorithm>
 #include <cerrno>
 #include <chrono>
 
@@ -20,6 +18,7 @@ namespace {
 
 constexpr int kMaxRaces = 100;
 constexpr std::chrono::seconds kCancelTime{10};
+constexpr std::chrono::milliseconds kLook{200};
 
 std::string Parent(const std::string& path) { return std::string(cache::ParentOf(path)); }
 std::string Name(const std::string& path) { return std::string(cache::NameOf(path)); }
@@ -53,7 +52,7 @@ Status Filesystem::Rename(Call& call, cache::Ino from_dir, const std::string& fr
   for (const std::string& name : {from, to}) {
     if (auto status = CheckName(name); !status) return status;
   }
-  if (IsHiddenName(to)) return Fail(EPERM, to + " is a name for our own temporary files");
+  if (IsTempName(to)) return Fail(EPERM, to + " is a name for our own temporary files");
   const auto source = DirOf(from_dir);
   const auto target = DirOf(to_dir);
   if (!source) return Fail(source.error());
@@ -64,13 +63,16 @@ Status Filesystem::Rename(Call& call, cache::Ino from_dir, const std::string& fr
     if (auto status = LookAtRename(renaming, lane); !status) return status;
     if (renaming.from.path == renaming.to.path) return {};
     if (auto status = CheckRename(renaming, flags); !status) return status;
-    const auto renamed = RenameLocally(renaming);
+    const auto renamed = renaming.remote ? RenameRemotely(renaming) : RenameHere(renaming);
+    if (!renamed && renamed.error().code == EBUSY) {
+      if (auto status = AwaitOtherChange(lane); !status) return status;
+      continue;
+    }
     if (!renamed) return Fail(renamed.error());
     if (!*renamed) continue;
     Touch(*source);
     Touch(*target);
-    renaming.remote = renaming.remote || FinishedMeanwhile(renaming.from);
-    return renaming.remote ? RenameRemotely(renaming) : Status();
+    return {};
   }
   return Fail(EAGAIN, "the names keep changing");
 }
@@ -78,9 +80,6 @@ Status Filesystem::Rename(Call& call, cache::Ino from_dir, const std::string& fr
 Status Filesystem::LookAtRename(Renaming& renaming, SlowLane& lane) {
   const auto look = [&](const NodePtr& dir, const std::string& name, Found& found,
                         bool& uploading) -> Status {
-    if (const NodePtr node = nodes_.Child(dir, name)) {
-      if (auto status = WaitFetched(node, lane); !status) return status;
-    }
     auto seen = FindForChange(dir, name, lane);
     if (!seen) return Fail(seen.error());
     found = *std::move(seen);
@@ -109,77 +108,120 @@ Status Filesystem::CheckRename(const Renaming& renaming, unsigned flags) {
   return to.facts->is_dir() ? CheckEmpty(to) : Status();
 }
 
-Result<bool> Filesystem::RenameLocally(const Renaming& renaming) {
+// ---- What only exists here ----------------------------------------------------------------
+
+Result<bool> Filesystem::RenameHere(const Renaming& renaming) {
   const Found& from = renaming.from;
+  const Found& to = renaming.to;
   WriterLock names(names_mu_);
   if (!StillTrue(renaming.from_dir, renaming.from_name, from) ||
-      !StillTrue(renaming.to_dir, renaming.to_name, renaming.to)) {
+      !StillTrue(renaming.to_dir, renaming.to_name, to)) {
     return false;
   }
-  if (from.overlay.kind == cache::Overlay::Kind::kNone) {
-    // Remembered, so that the new name shows at once, whatever a lagging listing says.
-    const NodePtr node = nodes_.Child(renaming.from_dir, renaming.from_name);
-    cache::Memory memory{.path = from.path, .kind = from.facts->kind, .attr = from.facts->attr};
-    memory.ino = from.facts->ino != 0 ? from.facts->ino : node ? node->ino : rooms_.store.NewIno();
-    memory.identity = IdentityOf(*from.entry);
-    memory.confirmed = true;
-    if (const auto kept = rooms_.store.Remember(memory); !kept) return Fail(kept.error());
+  for (const std::string& path : {from.path, to.path}) {
+    if (rooms_.store.IsBusy(ServerPathOf(path))) return Fail(EBUSY, path);
   }
   const bool hide = from.on_server() || from.in_flight();
-  const auto renamed = rooms_.store.Rename(from.path, renaming.to.path, hide);
+  const auto renamed = rooms_.store.Rename(from.path, to.path, hide, SeenIn(from));
+  if (!renamed && renamed.error().code == ESTALE) return false;  // an upload ended just now
   if (!renamed) return Fail(renamed.error());
   nodes_.Move(renaming.from_dir, renaming.from_name, renaming.to_dir, renaming.to_name);
   return true;
 }
 
-void Filesystem::UndoLocally(const Renaming& renaming) {
-  WriterLock names(names_mu_);
-  const auto undone = rooms_.store.Rename(renaming.to.path, renaming.from.path, false);
-  if (!undone) Log::Error("back to {}: {}", renaming.from.path, undone.error().text);
-  nodes_.Move(renaming.to_dir, renaming.to_name, renaming.from_dir, renaming.from_name);
-  if (renaming.to.on_server()) Unhide(renaming.to);
-}
+// ---- What the server has ------------------------------------------------------------------
 
-Status Filesystem::RenameRemotely(const Renaming& renaming) {
-  const std::string from = ServerPathOf(renaming.from.path);
-  const std::string to = ServerPathOf(renaming.to.path);
-  rooms_.downloads.Forget(from);
-  rooms_.downloads.Forget(to);
-  if (renaming.to_uploading) AwaitRemoved(renaming.to.overlay.item.id);
-  Status status = MakeRemoteParents(Parent(renaming.to.path));
-  if (status) {
-    status = renaming.to.on_server() ? ReplaceOnServer(renaming, from, to) : MoveOnServer(from, to);
+Result<bool> Filesystem::RenameRemotely(const Renaming& renaming) {
+  cache::Intent intent = IntentOf(renaming);
+  {
+    WriterLock names(names_mu_);
+    if (!StillTrue(renaming.from_dir, renaming.from_name, renaming.from) ||
+        !StillTrue(renaming.to_dir, renaming.to_name, renaming.to)) {
+      return false;
+    }
+    auto begun = BeginChange(std::move(intent));
+    if (!begun) return Fail(begun.error());
+    intent = *std::move(begun);
   }
-  if (status || HasMoved(renaming)) {
-    EditListings(renaming);
-    return {};
+  cache::ItemId held = 0;
+  Status status = RememberSource(renaming);
+  if (status) status = PrepareTarget(renaming, held);
+  if (!status) {
+    const auto cancelled = CancelChange(intent);
+    if (!cancelled) Log::Error("{}: {}", intent.from, cancelled.error().text);
+  } else {
+    status = CarryOut(intent);
   }
-  // What was listed halfway through is not true any more.
-  rooms_.dirs.Invalidate(Parent(from));
-  rooms_.dirs.Invalidate(Parent(to));
+  if (status) return true;
+  LetGo(renaming.to_dir, renaming.to_name, held);
   Error error = status.error();
-  Log::Warning("rename {} to {}: {}", from, to, error.text);
-  // The staged bytes are what counts, and those of the target are gone already.
-  if (renaming.from.is_newer_here() && renaming.to.is_item()) return {};
-  UndoLocally(renaming);
   if (options_.remote_folder == "/" && MeansOtherCloud(error.code) &&
-      FirstPart(from) != FirstPart(to)) {
+      FirstPart(intent.from) != FirstPart(intent.to)) {
     error.code = EXDEV;  // mv then copies (HARD-CASES 18)
   }
-  return Fail(error.Prepend("rename " + from));
+  return Fail(error.Prepend("rename " + intent.from));
 }
 
-// The upload of a replaced file could still finish at the target's path: it is cancelled first.
-void Filesystem::AwaitRemoved(cache::ItemId item) {
+cache::Intent Filesystem::IntentOf(const Renaming& renaming) const {
+  const Found& from = renaming.from;
+  const Found& to = renaming.to;
+  cache::Intent intent{.kind = cache::Intent::Kind::kRename,
+                       .what = from.facts->kind,
+                       .from = from.path,
+                       .to = to.path,
+                       .newer_here = from.is_newer_here()};
+  const auto temporary = [&] {
+    return remote::PassingName(device_tag_, rooms_.store.NewIno(), renaming.to_name);
+  };
+  if (Parent(from.path) != Parent(to.path) && renaming.from_name != renaming.to_name) {
+    intent.passing = temporary();
+  }
+  if (to.on_server() || renaming.to_uploading) intent.aside = temporary();
+  intent.source = from.identity();
+  intent.target = to.identity();
+  intent.source_item = from.overlay.item.id;
+  intent.target_item = to.overlay.item.id;
+  return intent;
+}
+
+// So that the new name shows at once, whatever a lagging listing says.
+Status Filesystem::RememberSource(const Renaming& renaming) {
+  const Found& from = renaming.from;
+  if (from.overlay.kind != cache::Overlay::Kind::kNone) return {};
+  const NodePtr node = nodes_.Child(renaming.from_dir, renaming.from_name);
+  cache::Memory memory{.path = from.path, .kind = from.facts->kind, .attr = from.facts->attr};
+  memory.ino = from.facts->ino != 0 ? from.facts->ino : node ? node->ino : rooms_.store.NewIno();
+  memory.identity = IdentityOf(*from.entry);
+  memory.confirmed = true;
+  return rooms_.store.Remember(memory);
+}
+
+// The upload of a file that is to be replaced could still finish at the target's path. Directories
+// that are still only staged are needed now; the uploader finds them there.
+Status Filesystem::PrepareTarget(const Renaming& renaming, cache::ItemId& held) {
+  const Found& to = renaming.to;
+  held = Hold(to);
+  if (to.in_flight()) {
+    if (auto ended = AwaitUploadEnd(to.overlay.item.id); !ended) return ended;
+  }
+  return MakeRemoteParents(Parent(to.path));
+}
+
+// Nobody wants it any more: the uploader cancels it.
+Status Filesystem::AwaitUploadEnd(cache::ItemId item) {
   const auto news = rooms_.store.feed().Subscribe();
-  const SteadyTime deadline = CondVar::Clock::now() + kCancelTime;
-  while (rooms_.store.Get(item) && CondVar::Clock::now() < deadline &&
-         !lane_.exit.stop_requested()) {
-    news->Take(lane_.exit.get_token(), deadline);
+  const SteadyTime deadline = rooms_.clock.Now() + kCancelTime;
+  for (;;) {
+    const auto now = rooms_.store.Get(item);
+    if (!now || now->upload_generation == 0) return {};
+    if (lane_.exit.stop_requested()) return FailErrno(EINTR, "waiting for a cancelled upload");
+    if (rooms_.clock.Now() >= deadline) {
+      return Fail(ETIMEDOUT, "the upload of the file to be replaced does not end");
+    }
+    news->Take(lane_.exit.get_token(), CondVar::Clock::now() + kLook);
   }
 }
 
-// Directories that are still only staged are needed now; the uploader finds them there.
 Status Filesystem::MakeRemoteParents(const std::string& path) {
   if (path == "/" || rooms_.store.Lookup(path).kind != cache::Overlay::Kind::kItem) return {};
   const std::string parent = Parent(path);
@@ -187,89 +229,6 @@ Status Filesystem::MakeRemoteParents(const std::string& path) {
   auto made = rooms_.names.MakeDir(ServerPathOf(parent), Name(path), lane_.exit.get_token());
   if (made || made.error().code == EEXIST) return {};
   return made;
-}
-
-// In one directory, or to another one, are one step each; both together are two.
-Status Filesystem::MoveOnServer(const std::string& from, const std::string& to) {
-  const std::stop_token stop = lane_.exit.get_token();
-  remote::NamespaceApi& server = rooms_.names;
-  if (Parent(from) == Parent(to)) return server.Rename(from, Name(to), stop);
-  if (Name(from) == Name(to)) return server.Move(from, Parent(to), stop);
-  // On its way it has a name that is nobody's in either directory.
-  const std::string passing = HiddenName(rooms_.store.device_id(), rooms_.store.NewIno(), Name(to));
-  if (auto status = server.Rename(from, passing, stop); !status) return status;
-  const std::string at_source = JoinPath(Parent(from), passing);
-  const std::string at_target = JoinPath(Parent(to), passing);
-  auto status = server.Move(at_source, Parent(to), stop);
-  if (status) {
-    status = server.Rename(at_target, Name(to), stop);
-    if (status) return status;
-    const auto back = server.Move(at_target, Parent(from), stop);
-    if (!back) Log::Error("{} could not be moved back: {}", at_target, back.error().text);
-  }
-  const auto back = server.Rename(at_source, Name(from), stop);
-  if (!back) Log::Error("{} could not get its name back: {}", at_source, back.error().text);
-  return status;
-}
-
-// The target keeps its bytes under a temporary name until the source stands in its place.
-Status Filesystem::ReplaceOnServer(const Renaming& renaming, const std::string& from,
-                                   const std::string& to) {
-  const std::stop_token stop = lane_.exit.get_token();
-  remote::NamespaceApi& server = rooms_.names;
-  if (renaming.to.facts && renaming.to.facts->is_dir()) {  // empty, as was checked
-    auto deleted = server.Delete(to, stop);
-    if (!deleted && deleted.error().code != ENOENT) return deleted;
-    return MoveOnServer(from, to);
-  }
-  const std::string aside = HiddenName(rooms_.store.device_id(), rooms_.store.NewIno(), Name(to));
-  auto put_aside = server.Rename(to, aside, stop);
-  if (!put_aside && put_aside.error().code == ENOENT) return MoveOnServer(from, to);
-  if (!put_aside) return put_aside;
-  const std::string aside_path = JoinPath(Parent(to), aside);
-  auto status = MoveOnServer(from, to);
-  const auto listed = ListedOnServer(to);
-  if (listed && *listed) {
-    auto deleted = server.Delete(aside_path, stop);
-    if (!deleted) Log::Warning("{} stays on the server: {}", aside_path, deleted.error().text);
-    rooms_.dirs.Erase(Parent(to), aside);
-    return {};
-  }
-  if (status) status = Fail(EIO, to + " is not listed after the rename");
-  const auto back = server.Rename(aside_path, Name(to), stop);
-  if (!back) Log::Error("{} could not get its name back: {}", aside_path, back.error().text);
-  return status;
-}
-
-bool Filesystem::HasMoved(const Renaming& renaming) {
-  const auto source = ListedOnServer(ServerPathOf(renaming.from.path));
-  if (!source || *source) return false;
-  if (renaming.from.is_newer_here()) return true;  // only an old version was to move
-  const auto target = ListedOnServer(ServerPathOf(renaming.to.path));
-  return target && *target &&
-         (!renaming.from.entry ||
-          cache::SameVersion(IdentityOf(**target), IdentityOf(*renaming.from.entry)));
-}
-
-void Filesystem::EditListings(const Renaming& renaming) {
-  const std::string from = ServerPathOf(renaming.from.path);
-  const std::string to = ServerPathOf(renaming.to.path);
-  remote::Entry entry;
-  if (renaming.from.entry) {
-    entry = *renaming.from.entry;
-  } else {
-    entry.is_dir = renaming.from.facts->is_dir();
-    entry.size = renaming.from.overlay.memory.identity.size;
-    entry.mtime_ns = renaming.from.overlay.memory.identity.mtime_ns;
-    entry.id = renaming.from.overlay.memory.identity.id;
-  }
-  entry.name = Name(to);
-  if (entry.is_dir) {
-    rooms_.dirs.InvalidateTree(from);
-    rooms_.dirs.InvalidateTree(to);
-  }
-  rooms_.dirs.Erase(Parent(from), Name(from));
-  rooms_.dirs.Put(Parent(to), entry);
 }
 
 }  // namespace outboxfs::fs

@@ -41,10 +41,13 @@ Filesystem::Filesystem(const MountOptions& options, const Rooms& rooms, Passthro
       passthrough_(passthrough),
       notifier_(notifier),
       started_ns_(rooms.clock.WallNs()),
+      started_at_(rooms.clock.Now()),
       exact_ctime_(HasExactCtime()),
+      device_tag_(remote::DeviceTag(rooms.store.device_id())),
       lane_(static_cast<uint64_t>(std::max(1, options.workers - kWorkersKeptFree))),
       read_ahead_(kReadAheadBytes),
-      nodes_(kRootIno) {
+      nodes_(kRootIno),
+      hydrator_(rooms_, options.remote_folder) {
   Describe(nodes_.root(), RootFacts());
 }
 
@@ -58,7 +61,7 @@ void Filesystem::CloseAll() {
   for (const uint64_t handle : dir_handles_.Numbers()) ReleaseDir(handle);
 }
 
-void Filesystem::RemoteChanged(const std::string& server_path) {
+void Filesystem::RemoteChanged(const std::string& server_path, bool gone) {
   const auto expire_dir = [this](const NodePtr& dir) {
     {
       MutexLock lock(dir->mu);
@@ -76,6 +79,7 @@ void Filesystem::RemoteChanged(const std::string& server_path) {
   }
   const auto path = MountPath(options_.remote_folder, server_path);
   if (!path) return;
+  if (gone) rooms_.store.DoubtUploaded(*path);
   if (const NodePtr node = nodes_.Find(*path)) {
     if (node->is_dir()) expire_dir(node);
     notifier_.DropAttributes(node->ino);

@@ -40,6 +40,7 @@ class SlowLane {
   // requested. ETIMEDOUT: no place came free in time; EINTR: the caller was interrupted, or the
   // mount ends.
   Result<std::stop_token> Enter();
+  bool entered() const { return permit_.has_value(); }
   // An error of work inside, as the caller should see it: an ended wait is EINTR.
   Error Explain(Error error) const;
 

@@ -1,5 +1,5 @@
-// Precompiled for every room: only what is slow to parse and named nearly everywhere. Sources include
-// what they use all the same; `meson setup -Db_pch=false` shows whether they do.
+// Precompiled for every room: only what is slow to parse and named nearly everywhere. Sources
+// include what they use all the same; `meson setup -Db_pch=false` shows whether they do.
 #ifndef OUTBOXFS_PCH_STD_H  // not #pragma once: the compiler warns of it in a main file
 #define OUTBOXFS_PCH_STD_H
 

@@ -45,9 +45,9 @@ class Connection {
   // For streams, which make their calls themselves: puts the authorization into `context` and
   // returns the token, for Refused.
   Result<std::string> Authorise(grpc::ClientContext& context, const std::stop_token& stop);
-  // Gives a connection that is being made at most `longest` to stand; whether it does, the call that
-  // follows will tell. A call that fails at once is no help with that: gRPC's sockets are served by
-  // the threads that wait for something, and without one a handshake stands still.
+  // Gives a connection that is being made at most `longest` to stand; whether it does, the call
+  // that follows will tell. A call that fails at once is no help with that: gRPC's sockets are
+  // served by the threads that wait for something, and without one a handshake stands still.
   void AwaitConnected(std::chrono::milliseconds longest, const std::stop_token& stop) const;
   // After UNAUTHENTICATED. True: worth one more attempt.
   bool Refused(const std::string& token) { return tokens_->Refused(token); }

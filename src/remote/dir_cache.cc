@@ -15,9 +15,10 @@ auto RangeOf(const std::vector<Entry>& entries, const std::string& name) {
   return std::equal_range(entries.begin(), entries.end(), wanted, ByName);
 }
 
-Result<ListingPtr> MakeListing(SteadyTime begun, Result<std::vector<Entry>> entries) {
-  if (!entries) return Fail(std::move(entries.error()));
-  auto listing = std::make_shared<Listing>(Listing{begun, *std::move(entries)});
+Result<ListingPtr> MakeListing(SteadyTime begun, Result<DirContent> content) {
+  if (!content) return Fail(std::move(content.error()));
+  auto listing =
+      std::make_shared<Listing>(Listing{begun, std::move(content->entries), content->refused});
   std::stable_sort(listing->entries.begin(), listing->entries.end(), ByName);
   return listing;
 }

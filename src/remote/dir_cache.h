@@ -20,6 +20,9 @@ namespace outboxfs::remote {
 struct Listing {
   SteadyTime begun;            // when the call was sent: changes before it are visible in it
   std::vector<Entry> entries;  // sorted by name; equal names stay in the server's order
+  size_t refused = 0;          // further entries, whose names cannot be shown here
+  // The directory holds nothing at all.
+  bool empty() const { return entries.empty() && refused == 0; }
   // The first entry of that name, or nullptr.
   const Entry* Find(const std::string& name) const;
   size_t Count(const std::string& name) const;

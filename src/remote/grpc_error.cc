@@ -2,6 +2,7 @@
 
 #include <grpcpp/support/status.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <string>
 #include <utility>
@@ -22,8 +23,8 @@ struct Row {
   Retry retry;
 };
 
-// The first row that fits decides. `part` is matched against the lower-case text in which every run
-// of ASCII punctuation and space is one space.
+// The first row that fits decides. `part` is matched against the text as Normalised leaves it; a
+// blank at its ends is the end of a word. Short words stand in names and numbers too.
 constexpr Row kRows[] = {
     // The remote upload calls' own words, under whatever code.
     {kEvery, "upload session not found", ENOENT, Retry::kBackoff},
@@ -45,29 +46,30 @@ constexpr Row kRows[] = {
     {grpc::DEADLINE_EXCEEDED, "", ETIMEDOUT, Retry::kBackoff},
 
     // Throttling and "risk control" by the cloud.
-    {kEvery, "too many requests", EAGAIN, Retry::kPauseAll},
-    {kEvery, "status 429", EAGAIN, Retry::kPauseAll},
-    {kEvery, "code 429", EAGAIN, Retry::kPauseAll},
-    {kEvery, "http 429", EAGAIN, Retry::kPauseAll},
-    {kEvery, "error 429", EAGAIN, Retry::kPauseAll},
-    {kEvery, "rate limit", EAGAIN, Retry::kPauseAll},
-    {kEvery, "throttl", EAGAIN, Retry::kPauseAll},
-    {kEvery, "risk control", EAGAIN, Retry::kPauseAll},
-    {kEvery, "access limit", EAGAIN, Retry::kPauseAll},
+    {kEvery, " too many requests ", EAGAIN, Retry::kPauseAll},
+    {kEvery, " status 429 ", EAGAIN, Retry::kPauseAll},
+    {kEvery, " code 429 ", EAGAIN, Retry::kPauseAll},
+    {kEvery, " http 429 ", EAGAIN, Retry::kPauseAll},
+    {kEvery, " error 429 ", EAGAIN, Retry::kPauseAll},
+    {kEvery, " rate limit", EAGAIN, Retry::kPauseAll},
+    {kEvery, " throttl", EAGAIN, Retry::kPauseAll},
+    {kEvery, " risk control ", EAGAIN, Retry::kPauseAll},
+    {kEvery, " access limit", EAGAIN, Retry::kPauseAll},
     {kEvery, "风控", EAGAIN, Retry::kPauseAll},
     {kEvery, "频繁", EAGAIN, Retry::kPauseAll},
     {kEvery, "访问上限", EAGAIN, Retry::kPauseAll},
 
     // No room in the cloud.
-    {kEvery, "quota", ENOSPC, Retry::kPauseAll},
-    {kEvery, "no space", ENOSPC, Retry::kPauseAll},
-    {kEvery, "not enough space", ENOSPC, Retry::kPauseAll},
-    {kEvery, "insufficient space", ENOSPC, Retry::kPauseAll},
-    {kEvery, "insufficient storage", ENOSPC, Retry::kPauseAll},
-    {kEvery, "storage full", ENOSPC, Retry::kPauseAll},
-    {kEvery, "storage is full", ENOSPC, Retry::kPauseAll},
-    {kEvery, "out of space", ENOSPC, Retry::kPauseAll},
-    {kEvery, "space is not enough", ENOSPC, Retry::kPauseAll},
+    {kEvery, " quota ", ENOSPC, Retry::kPauseAll},
+    {kEvery, " quotas ", ENOSPC, Retry::kPauseAll},
+    {kEvery, " no space ", ENOSPC, Retry::kPauseAll},
+    {kEvery, " not enough space ", ENOSPC, Retry::kPauseAll},
+    {kEvery, " insufficient space ", ENOSPC, Retry::kPauseAll},
+    {kEvery, " insufficient storage ", ENOSPC, Retry::kPauseAll},
+    {kEvery, " storage full ", ENOSPC, Retry::kPauseAll},
+    {kEvery, " storage is full ", ENOSPC, Retry::kPauseAll},
+    {kEvery, " out of space ", ENOSPC, Retry::kPauseAll},
+    {kEvery, " space is not enough ", ENOSPC, Retry::kPauseAll},
     {kEvery, "空间不足", ENOSPC, Retry::kPauseAll},
     {kEvery, "容量不足", ENOSPC, Retry::kPauseAll},
 
@@ -76,11 +78,12 @@ constexpr Row kRows[] = {
     {grpc::UNAVAILABLE, "", EIO, Retry::kBackoff},
     {grpc::RESOURCE_EXHAUSTED, "", EAGAIN, Retry::kPauseAll},
     // CreateFolder in the virtual root, or on a cloud that cannot.
-    {grpc::UNIMPLEMENTED, "create_folder", EPERM, Retry::kPark},
+    {grpc::UNIMPLEMENTED, "create folder", EPERM, Retry::kPark},
     {grpc::UNIMPLEMENTED, "not supported", EPERM, Retry::kPark},
     {grpc::UNIMPLEMENTED, "", EOPNOTSUPP, Retry::kPark},
 
     // Words only. What is not there comes before "exist".
+    {kAnyText, " user plan ", EACCES, Retry::kPauseAll},
     {kAnyText, "not logged in", EACCES, Retry::kPauseAll},
     {kAnyText, "not login", EACCES, Retry::kPauseAll},
     {kAnyText, "unauthorized", EACCES, Retry::kPauseAll},
@@ -126,19 +129,71 @@ constexpr Row kRows[] = {
     {kEvery, "", EIO, Retry::kBackoff},
 };
 
-std::string Normalised(std::string_view text) {
+bool IsAlnum(char c) {
+  return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9');
+}
+
+// A path, a URL, or a name with an extension.
+bool LooksLikeName(std::string_view text) {
+  constexpr size_t kMaxExtension = 5;
+  if (text.find_first_of("/\\") != std::string_view::npos) return true;
+  while (!text.empty() && !IsAlnum(text.back()) && static_cast<unsigned char>(text.back()) < 0x80) {
+    text.remove_suffix(1);
+  }
+  const size_t dot = text.rfind('.');
+  if (dot == std::string_view::npos || dot == 0 || dot + 1 == text.size()) return false;
+  const std::string_view extension = text.substr(dot + 1);
+  return extension.size() <= kMaxExtension &&
+         std::all_of(extension.begin(), extension.end(), IsAlnum);
+}
+
+// The end of the quoted name that begins at `at`; npos: none does.
+size_t EndOfQuoted(std::string_view text, size_t at) {
+  const char quote = text[at];
+  if (quote != '"' && quote != '\'' && quote != '`') return std::string_view::npos;
+  if (quote == '\'' && at > 0 && IsAlnum(text[at - 1])) return std::string_view::npos;  // doesn't
+  const size_t end = text.find(quote, at + 1);
+  if (end == std::string_view::npos) return end;
+  return LooksLikeName(text.substr(at + 1, end - at - 1)) ? end : std::string_view::npos;
+}
+
+// Names mean nothing: "quota.xlsx" is not a full cloud.
+std::string WithoutNames(std::string_view text) {
+  constexpr std::string_view kBetween = " \t\r\n\"`,;{}()[]";
   std::string out;
-  out.reserve(text.size());
+  for (size_t at = 0; at < text.size();) {
+    if (const size_t end = EndOfQuoted(text, at); end != std::string_view::npos) {
+      out += ' ';
+      at = end + 1;
+      continue;
+    }
+    const size_t end = std::min(text.find_first_of(kBetween, at), text.size());
+    const std::string_view word = text.substr(at, end - at);
+    if (!LooksLikeName(word)) out += word;
+    out += ' ';
+    at = end + 1;
+  }
+  return out;
+}
+
+// Lower case, a space at both ends and between all words; "quotaExceeded" is two of them.
+std::string Normalised(std::string_view text) {
+  std::string out = " ";
+  out.reserve(text.size() + 2);
+  char before = ' ';
   for (const char c : text) {
-    const auto u = static_cast<unsigned char>(c);
-    if (u >= 'A' && u <= 'Z') {
-      out += static_cast<char>(u - 'A' + 'a');
-    } else if (u >= 0x80 || (u >= 'a' && u <= 'z') || (u >= '0' && u <= '9') || u == '_') {
+    const bool upper = c >= 'A' && c <= 'Z';
+    if (upper && before >= 'a' && before <= 'z') out += ' ';
+    if (upper) {
+      out += static_cast<char>(c - 'A' + 'a');
+    } else if (static_cast<unsigned char>(c) >= 0x80 || IsAlnum(c)) {
       out += c;
-    } else if (!out.empty() && out.back() != ' ') {
+    } else if (out.back() != ' ') {
       out += ' ';
     }
+    before = c;
   }
+  if (out.back() != ' ') out += ' ';
   return out;
 }
 
@@ -148,11 +203,14 @@ bool SaysOnlyWords(int status) {
 }
 
 const Row& RowFor(int status, std::string_view text) {
-  const std::string words = Normalised(text);
+  const std::string words = Normalised(WithoutNames(text));
+  const std::string everything = Normalised(text);
   for (const Row& row : kRows) {
     const bool fits = row.status == kEvery || row.status == status ||
                       (row.status == kAnyText && SaysOnlyWords(status));
-    if (fits && words.find(row.part) != std::string::npos) return row;
+    // Other scripts set no blanks between a name and the reason.
+    const bool ascii = row.part.empty() || static_cast<unsigned char>(row.part.front()) < 0x80;
+    if (fits && (ascii ? words : everything).find(row.part) != std::string::npos) return row;
   }
   return kRows[std::size(kRows) - 1];
 }

@@ -105,30 +105,28 @@ Result<std::vector<std::string>> GrpcNamespaceApi::ListRoot(const std::stop_toke
   return paths;
 }
 
-Result<std::vector<Entry>> GrpcNamespaceApi::List(const std::string& dir, bool force_refresh,
-                                                  const std::stop_token& stop) {
+Result<DirContent> GrpcNamespaceApi::List(const std::string& dir, bool force_refresh,
+                                          const std::stop_token& stop) {
   const Result<std::string> server_path = ServerPath(dir, stop);
   if (!server_path) return Fail(server_path.error());
   clouddrive::ListSubFileRequest request;
   request.set_path(*server_path);
   request.set_forcerefresh(force_refresh);
-  std::vector<Entry> entries;
-  size_t dropped = 0;
+  DirContent content;
   Status done = connection_.Call(kList, stop, [&](grpc::ClientContext& context) {
-    entries.clear();
-    dropped = 0;
+    content = {};
     auto reader = stub_->GetSubFiles(&context, request);
     for (clouddrive::SubFilesReply batch; reader->Read(&batch);) {
       for (const auto& file : batch.subfiles()) {
         std::optional<Entry> entry = ToEntry(file);
-        entry ? entries.push_back(*std::move(entry)) : void(++dropped);
+        entry ? content.entries.push_back(*std::move(entry)) : void(++content.refused);
       }
     }
     return reader->Finish();
   });
   if (!done) return Fail(done.error());
-  if (dropped > 0) CountDropped(dir, dropped);
-  return entries;
+  if (content.refused > 0) CountDropped(dir, content.refused);
+  return content;
 }
 
 void GrpcNamespaceApi::CountDropped(const std::string& dir, size_t dropped) {

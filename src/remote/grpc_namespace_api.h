@@ -18,8 +18,8 @@ class GrpcNamespaceApi final : public NamespaceApi {
   // `connection` and `root` must outlive the api and its streams. `credentials`: see Probe.
   GrpcNamespaceApi(Connection& connection, TokenRoot& root, Credentials credentials);
 
-  Result<std::vector<Entry>> List(const std::string& dir, bool force_refresh,
-                                  const std::stop_token& stop) override;
+  Result<DirContent> List(const std::string& dir, bool force_refresh,
+                          const std::stop_token& stop) override;
   Result<Entry> Find(const std::string& path, const std::stop_token& stop) override;
   Status MakeDir(const std::string& parent, const std::string& name,
                  const std::stop_token& stop) override;

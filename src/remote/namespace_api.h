@@ -34,6 +34,12 @@ struct Entry {
   bool operator==(const Entry&) const = default;
 };
 
+// What a directory holds.
+struct DirContent {
+  std::vector<Entry> entries;
+  size_t refused = 0;  // entries whose names cannot be shown here
+};
+
 struct Space {  // bytes
   uint64_t total = 0;
   uint64_t used = 0;
@@ -79,8 +85,8 @@ class NamespaceApi {
   virtual ~NamespaceApi() = default;
 
   // Entries in the server's order; two entries may have one name. ENOENT, ENOTDIR.
-  virtual Result<std::vector<Entry>> List(const std::string& dir, bool force_refresh,
-                                          const std::stop_token& stop) = 0;
+  virtual Result<DirContent> List(const std::string& dir, bool force_refresh,
+                                  const std::stop_token& stop) = 0;
   // Server's cache, no refresh: a hint, never a proof. ENOENT.
   virtual Result<Entry> Find(const std::string& path, const std::stop_token& stop) = 0;
   // EEXIST when it is there already. EPERM directly under the virtual root.

@@ -31,7 +31,7 @@ clouddrive::CloudDriveFile ToFile(const Entry& entry, const Knobs& knobs) {
   file.set_isroot(entry.path == "/");
   file.set_iscloudroot(knobs.virtual_root && entry.is_directory && ParentOf(entry.path) == "/");
   file.set_isclouddirectory(entry.is_directory);
-  file.set_iscloudfile(!entry.is_directory);
+  file.set_iscloudfile(!entry.is_directory && !entry.pending);
   file.set_cansyncfilechangesfromcloud(false);
   if (knobs.list_hashes) {
     for (const auto& [type, hex] : entry.hashes) (*file.mutable_filehashes())[type] = hex;

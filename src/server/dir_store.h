@@ -23,6 +23,7 @@ struct Entry {
   std::string path;  // server path
   std::string id;    // stays the same over renames, differs for a new file of the same name
   bool is_directory = false;
+  bool pending = false;  // still being uploaded: shown, but no file of the cloud yet
   uint64_t size = 0;
   int64_t created_ns = 0;  // wall clock
   int64_t modified_ns = 0;

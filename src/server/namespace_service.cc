@@ -73,6 +73,7 @@ std::vector<Entry> NamespaceService::PendingIn(const std::string& folder) const 
     entry.path = info.destpath();
     entry.id = "pending-" + info.key();
     entry.size = info.size();
+    entry.pending = true;
     entry.created_ns = entry.modified_ns = RealClock().WallNs();
     entries.push_back(std::move(entry));
   }

@@ -33,6 +33,23 @@ UploadStatus StatusOf(Outcome outcome) {
   return Info::Finish;
 }
 
+// Wrong bytes, and listings show their hash, as a cloud that stored them would.
+Status Spoil(DirStore& store, int fd, uint64_t size) {
+  const std::vector<std::byte> wrong(size > 0 ? 1 : 0, std::byte{0xa5});
+  if (Status ok = disk::WriteAt(fd, wrong, 0); !ok) return ok;
+  Digest digest(HashType::kSha1, size);
+  std::vector<std::byte> buffer(1 << 16);
+  for (uint64_t at = 0; at < size;) {
+    const Result<size_t> n = disk::ReadAt(fd, buffer, at);
+    if (!n) return Fail(n.error());
+    if (*n == 0) break;
+    digest.Update(std::span(buffer).first(*n));
+    at += *n;
+  }
+  store.hash_memory().Remember(fd, {{static_cast<uint32_t>(HashType::kSha1), digest.Finish()}});
+  return {};
+}
+
 }  // namespace
 
 Task::Task(const TaskWorld& world, UploadOrder order) : world_(world), order_(std::move(order)) {
@@ -253,8 +270,7 @@ Result<Published> Task::Place(const Knobs& knobs) {
     if (Status ok = disk::Truncate(file->get(), order_.size + 1); !ok) return Fail(ok.error());
   }
   if (knobs.lie == Lie::kWrongBytes) {
-    const std::vector<std::byte> bytes(order_.size > 0 ? 1 : 0, std::byte{0xa5});
-    if (Status ok = disk::WriteAt(file->get(), bytes, 0); !ok) return Fail(ok.error());
+    if (Status ok = Spoil(world_.store, file->get(), order_.size); !ok) return Fail(ok.error());
   }
   if (knobs.sync_files) {
     if (Status ok = disk::DataSync(file->get()); !ok) return Fail(ok.error());

@@ -130,7 +130,11 @@ bool Task::TakeFinalHashLocked(const clouddrive::RemoteHashProgressUpload& final
     announced_.whole[type] = final.hash_value();
     pending = pending_hashes_.erase(pending);
   }
-  return answered || !asked;  // a repeated final message is nothing wrong
+  // A repeated final message is nothing wrong, also while blocks of the same kind are still owed.
+  const auto known = announced_.whole.find(type);
+  const bool repeated = known != announced_.whole.end() && final.block_hashes().empty() &&
+                        LowerCase(known->second) == LowerCase(final.hash_value());
+  return answered || !asked || repeated;
 }
 
 Task::Answer Task::TakeHash(const clouddrive::RemoteHashProgressUpload& progress) {

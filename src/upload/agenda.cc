@@ -73,6 +73,7 @@ std::optional<ItemId> Agenda::TakeNext(SteadyTime now, const Places& places) {
       Block(slot, blocker);
       continue;
     }
+    if (!slot.task.begun.empty()) Claim(slot.task.begun, *id);
     Claim(slot.task.path, *id);
     Drop(*id);
     return id;
@@ -96,8 +97,9 @@ std::optional<ItemId> Agenda::FirstReady(const Places& places) {
 }
 
 std::string Agenda::BlockerOf(const Task& task) const {
-  const auto claim = claims_.find(task.path);
-  if (claim != claims_.end() && claim->second != task.id) return task.path;
+  const std::string& needed = task.begun.empty() ? task.path : task.begun;
+  const ItemId holder = HolderOf(needed);
+  if (holder != 0 && holder != task.id) return needed;
   if (task.lane == Lane::kClean) return "";
   for (std::string dir = ParentOf(task.path);; dir = ParentOf(dir)) {
     if (const auto it = missing_.find(dir); it != missing_.end() && it->second.id != task.id) {
@@ -134,11 +136,15 @@ bool Agenda::IsBelowParked(const Task& task) const {
   }
 }
 
+bool Agenda::WaitsForParked(const Slot& slot) const {
+  return IsBelowParked(slot.task) || parked_holders_.contains(HolderOf(slot.blocked_on));
+}
+
 size_t Agenda::CountStuck() const {
   size_t stuck = 0;
   for (const auto& [id, slot] : tasks_) {
     const bool held = slot.where == Where::kTimer && slot.task.phase == Phase::kHeld;
-    if (held || (slot.where == Where::kBlocked && IsBelowParked(slot.task))) ++stuck;
+    if (held || (slot.where == Where::kBlocked && WaitsForParked(slot))) ++stuck;
   }
   return stuck;
 }
@@ -149,7 +155,26 @@ bool Agenda::Claim(const std::string& path, ItemId id) {
   return it->second == id;
 }
 
+void Agenda::KeepOnly(ItemId id, const std::string& path, bool parked) {
+  const auto held = claims_of_.extract(id);
+  if (!held.empty()) {
+    for (const std::string& other : held.mapped()) {
+      if (other == path) continue;
+      claims_.erase(other);
+      Unblock(other);
+    }
+    if (HolderOf(path) == id) claims_of_[id] = {path};
+  }
+  if (!path.empty()) Claim(path, id);
+  if (parked && !path.empty()) {
+    parked_holders_.insert(id);
+  } else {
+    parked_holders_.erase(id);
+  }
+}
+
 void Agenda::ReleaseAll(ItemId id) {
+  parked_holders_.erase(id);
   const auto held = claims_of_.extract(id);
   if (held.empty()) return;
   for (const std::string& path : held.mapped()) {

@@ -27,6 +27,7 @@ class Agenda {
     int64_t order = 0;             // the oldest goes first; wall time
     uint64_t size = 0;             // bytes
     std::string path;              // full server path
+    std::string begun;             // where an upload of it was begun that is not over; empty: none
     SteadyTime due;
   };
   // Which lanes have a place free.
@@ -40,7 +41,9 @@ class Agenda {
   // Replaces an older task of the item.
   void Put(Task task);
   void Drop(cache::ItemId id);
-  // Takes the next task that may start, off the agenda and with its path claimed.
+  // Takes the next task that may start, off the agenda and with its path claimed. What was begun
+  // goes on at the path where it was begun, and gets its own path too if nobody has it: it is
+  // needed only to place it, and two files that swap their names would wait for each other.
   std::optional<cache::ItemId> TakeNext(SteadyTime now, const Places& places);
 
   // A directory that does not exist remotely yet: everything below waits. Replaces its older path.
@@ -51,6 +54,9 @@ class Agenda {
   // One operation per remote path. False when another item has it. An item may hold several.
   bool Claim(const std::string& path, cache::ItemId id);
   void ReleaseAll(cache::ItemId id);
+  // An item that waits with an upload begun keeps that path and no other; empty: none. `parked`:
+  // nothing will happen to it without a person.
+  void KeepOnly(cache::ItemId id, const std::string& path, bool parked);
   // 0: nobody.
   cache::ItemId HolderOf(const std::string& path) const;
 
@@ -60,7 +66,7 @@ class Agenda {
   std::string WaitsFor(cache::ItemId id) const;
   const Task* Find(cache::ItemId id) const;
   size_t size() const { return tasks_.size(); }
-  // Tasks for which nothing can be done now: held names, and what is below a parked directory.
+  // Tasks for which nothing can be done now: held names, and what waits for a parked item.
   size_t CountStuck() const;
   template <typename Visit>
   void ForEach(Visit visit) const {
@@ -85,6 +91,7 @@ class Agenda {
   // The path that stands in the way; empty if none.
   std::string BlockerOf(const Task& task) const;
   bool IsBelowParked(const Task& task) const;
+  bool WaitsForParked(const Slot& slot) const;
 
   std::unordered_map<cache::ItemId, Slot> tasks_;
   std::set<std::pair<SteadyTime, cache::ItemId>> timers_;
@@ -92,6 +99,7 @@ class Agenda {
   std::multimap<std::string, cache::ItemId> blocked_;
   std::unordered_map<std::string, cache::ItemId> claims_;
   std::unordered_map<cache::ItemId, std::vector<std::string>> claims_of_;
+  std::set<cache::ItemId> parked_holders_;
   struct MissingDir {
     cache::ItemId id = 0;
     bool parked = false;

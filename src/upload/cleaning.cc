@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <chrono>
+#include <set>
 
 #include "common/log.h"
 #include "upload/digests.h"
@@ -35,47 +36,87 @@ Status SendCancel(const Rooms& rooms, const std::string& upload_id, const std::s
   return rooms.uploads.ControlUpload(upload_id, remote::Control::kCancel, stop);
 }
 
-// Is `entry` the result of the upload, and not what was there before or came from elsewhere?
-bool IsOurs(const remote::Entry& entry, const Leftover& leftover) {
-  if (IsTempName(entry.name)) return true;
-  if (entry.is_dir != leftover.is_dir) return false;
-  if (leftover.is_dir) return !leftover.replaced;
-  // Without the size, only what the user deleted is ours to delete.
-  if (leftover.size ? entry.size != *leftover.size : !leftover.keep_path.empty()) return false;
+// Are these the bytes that went up, as far as the listing tells?
+bool HasSentBytes(const remote::Entry& entry, const Leftover& leftover, bool& by_hash) {
+  if (!leftover.sent || entry.size != leftover.sent->size) return false;
   const cache::Identity identity = IdentityOf(entry);
   if (leftover.replaced && cache::SameVersion(identity, *leftover.replaced)) return false;
-  return std::all_of(entry.hashes.begin(), entry.hashes.end(), [&leftover](const auto& listed) {
-    const auto known = leftover.digests.find(static_cast<uint32_t>(listed.first));
-    return known == leftover.digests.end() || SameHex(known->second, listed.second);
-  });
+  for (const auto& [type, hex] : entry.hashes) {
+    const auto known = leftover.sent->digests.find(static_cast<uint32_t>(type));
+    if (known == leftover.sent->digests.end()) continue;
+    if (!SameHex(known->second, hex)) return false;
+    by_hash = true;
+  }
+  return true;
+}
+
+// Is `entry`, at `path`, the result of the upload, and not what was there before or came from
+// elsewhere?
+bool IsOurs(const Rooms& rooms, const remote::Entry& entry, const std::string& path,
+            const Leftover& leftover, Ending ending) {
+  if (entry.is_dir != leftover.is_dir) return false;
+  if (IsTempName(entry.name)) return true;  // of this item: nobody else makes it
+  if (rooms.IsAnothers(leftover.item, path)) return false;
+  if (leftover.is_dir) return !leftover.replaced;
+  bool by_hash = false;
+  if (!HasSentBytes(entry, leftover, by_hash)) return false;
+  if (by_hash) return true;
+  if (path != leftover.upload_path && path != leftover.step_to) return false;
+  return leftover.succeeded || ending == Ending::kFinished ||
+         (leftover.was_running && ending == Ending::kUnknown);
 }
 
 // A directory that we made and nobody filled.
 Result<bool> IsEmptyDir(const Rooms& rooms, const std::string& path, const std::stop_token& stop) {
   const Result<remote::ListingPtr> listing = rooms.List(path, rooms.clock.Now(), stop);
   if (!listing) return Fail(listing.error());
-  return (*listing)->entries.empty();
+  return (*listing)->empty();
 }
 
-// Deletes our result if it is there; false when nothing of ours is to be seen.
-Result<bool> DeleteResult(const Rooms& rooms, const Leftover& leftover,
-                          const std::stop_token& stop) {
-  const Result<remote::ListingPtr> listing =
-      rooms.List(ParentOf(leftover.upload_path), rooms.clock.Now(), stop);
+// Deletes our result if it stands at `path`; false when nothing of ours is to be seen there.
+Result<bool> DeleteResult(const Rooms& rooms, const Leftover& leftover, const std::string& path,
+                          Ending ending, const std::stop_token& stop) {
+  const Result<remote::ListingPtr> listing = rooms.List(ParentOf(path), rooms.clock.Now(), stop);
   if (!listing && listing.error().code == ENOENT) return true;
   if (!listing) return Fail(listing.error());
-  const remote::Entry* entry = (*listing)->Find(NameOf(leftover.upload_path));
-  if (entry == nullptr || !IsOurs(*entry, leftover)) return false;
+  const remote::Entry* entry = (*listing)->Find(NameOf(path));
+  if (entry == nullptr) return false;
+  if ((*listing)->Count(NameOf(path)) > 1 || !IsOurs(rooms, *entry, path, leftover, ending)) {
+    Log::Debug("{} is left alone: nothing proves that it is the cancelled upload's", path);
+    return false;
+  }
   if (leftover.is_dir) {
-    const Result<bool> empty = IsEmptyDir(rooms, leftover.upload_path, stop);
+    const Result<bool> empty = IsEmptyDir(rooms, path, stop);
     if (!empty) return Fail(empty.error());
     if (!*empty) return true;
   }
-  Log::Info("deleting {}: uploaded, but no longer wanted", leftover.upload_path);
-  if (Status deleted = rooms.DeleteEntry(leftover.upload_path, stop); !deleted) {
-    return Fail(deleted.error());
-  }
+  Log::Info("deleting {}: uploaded, but no longer wanted", path);
+  if (Status deleted = rooms.DeleteEntry(path, stop); !deleted) return Fail(deleted.error());
   return true;
+}
+
+Result<bool> DeleteResults(const Rooms& rooms, const Leftover& leftover, Ending ending,
+                           const std::stop_token& stop) {
+  bool any = false;
+  std::set<std::string> paths{leftover.upload_path, leftover.step_to, leftover.maybe_at};
+  for (const std::string& path : paths) {
+    if (path.empty() || path == leftover.keep_path) continue;
+    const Result<bool> deleted = DeleteResult(rooms, leftover, path, ending, stop);
+    if (!deleted) return deleted;
+    any |= *deleted;
+  }
+  return any;
+}
+
+// What the queue says of an upload that the server does not know as a running one.
+Result<Ending> EndingOf(const Rooms& rooms, cache::ItemId item, const std::string& upload_id,
+                        const std::stop_token& stop) {
+  const auto uploads = rooms.queue.Refresh(rooms.clock.Now(), stop);
+  if (!uploads && IsForbidden(uploads.error())) return Ending::kUnknown;
+  if (!uploads) return Fail(uploads.error());
+  const remote::QueuedUpload* found = rooms.FindUploadOf(item, **uploads, upload_id, "");
+  if (found == nullptr || !remote::IsTerminal(found->status)) return Ending::kUnknown;
+  return IsSuccess(found->status) ? Ending::kFinished : Ending::kCancelled;
 }
 
 }  // namespace
@@ -85,34 +126,41 @@ Leftover LeftoverOf(const Rooms& rooms, const cache::Item& item) {
   leftover.item = item.id;
   leftover.upload_id = item.upload_id;
   leftover.upload_path = item.upload_path;
+  leftover.sent = item.sent;
   leftover.replaced = item.replaced;
   leftover.is_dir = item.kind == cache::ItemKind::kDir;
-  if (item.upload_generation == item.generation) leftover.digests = item.digests;
   if (item.state != cache::State::kRemoving) leftover.keep_path = rooms.ServerPath(item.path);
   return leftover;
 }
 
-Result<bool> CancelUpload(const Rooms& rooms, const std::string& upload_id,
-                          const std::string& upload_path, const std::stop_token& stop) {
+Result<Ending> CancelUpload(const Rooms& rooms, cache::ItemId item, const std::string& upload_id,
+                            const std::string& upload_path, const std::stop_token& stop) {
   std::string id = upload_id;
+  bool asked = false;
   bool cancelled = false;
   milliseconds pause(20);
   const SteadyTime give_up = rooms.clock.Now() + kCancelPatience;
   while (rooms.clock.Now() < give_up) {
-    if (!id.empty() && !cancelled) {
+    if (!id.empty() && !asked) {
       const Status sent = SendCancel(rooms, id, stop);
-      if (!sent && sent.error().code == ENOENT) return true;
-      if (!sent) return Fail(sent.error());
-      cancelled = true;
+      if (!sent && sent.error().code == ENOENT) return EndingOf(rooms, item, id, stop);
+      // One that may not be cancelled ends by itself: the queue tells when.
+      if (!sent && sent.error().retry != Retry::kPark) return Fail(sent.error());
+      asked = true;
+      cancelled = sent.has_value();
     }
     const auto uploads = rooms.queue.Refresh(rooms.clock.Now(), stop);
-    if (!uploads && IsForbidden(uploads.error())) return true;
+    if (!uploads && IsForbidden(uploads.error())) return Ending::kUnknown;
     if (!uploads) return Fail(uploads.error());
-    const remote::QueuedUpload* found = FindUpload(**uploads, id, upload_path);
-    if (found == nullptr) return !cancelled;
-    if (remote::IsTerminal(found->status)) return IsSuccess(found->status);
+    const remote::QueuedUpload* found = rooms.FindUploadOf(item, **uploads, id, upload_path);
+    if (found == nullptr) return cancelled ? Ending::kCancelled : Ending::kUnknown;
+    if (remote::IsTerminal(found->status)) {
+      if (!IsSuccess(found->status)) return Ending::kCancelled;
+      // That of an earlier upload to this path says nothing about this one.
+      return found->key == id ? Ending::kFinished : Ending::kUnknown;
+    }
     id = found->key;
-    if (cancelled && !Pause(pause, stop)) return Fail(ECANCELED, "stopped");
+    if (asked && !Pause(pause, stop)) return Fail(ECANCELED, "stopped");
     pause = std::min(pause * 2, milliseconds(1000));
   }
   return Fail(ETIMEDOUT, "the server does not end the cancelled upload of " + upload_path);
@@ -120,20 +168,22 @@ Result<bool> CancelUpload(const Rooms& rooms, const std::string& upload_id,
 
 Status CleanUp(const Rooms& rooms, const Leftover& leftover, const std::stop_token& stop) {
   if (leftover.upload_path.empty()) return {};
-  bool finished = true;
+  Ending ending = Ending::kUnknown;
   if (!leftover.is_dir) {
-    const Result<bool> ended = CancelUpload(rooms, leftover.upload_id, leftover.upload_path, stop);
+    const Result<Ending> ended =
+        CancelUpload(rooms, leftover.item, leftover.upload_id, leftover.upload_path, stop);
     if (!ended) return Fail(ended.error());
-    finished = *ended;
+    ending = *ended;
   }
-  if (leftover.upload_path == leftover.keep_path) return {};
+  if (leftover.cancel_only) return {};
   const SteadyTime give_up = rooms.clock.Now() + kLagPatience;
   milliseconds pause(100);
   while (true) {
-    const Result<bool> deleted = DeleteResult(rooms, leftover, stop);
+    const Result<bool> deleted = DeleteResults(rooms, leftover, ending, stop);
     if (!deleted) return Fail(deleted.error());
     // Without an upload id nothing shows that the server ever had it: one look is enough.
-    if (*deleted || !finished || leftover.upload_id.empty()) return {};
+    if (*deleted || ending == Ending::kCancelled || leftover.upload_id.empty()) return {};
+    if (leftover.upload_path == leftover.keep_path) return {};
     if (rooms.clock.Now() + pause > give_up) return {};
     if (!Pause(pause, stop)) return Fail(ECANCELED, "stopped");
     pause *= 2;

@@ -1,5 +1,8 @@
 // Getting rid of an upload that nobody wants any more: cancel it, wait until the server has let go,
-// delete what it left at its path (HARD-CASES 16 and 22). Blocking.
+// delete what it left (HARD-CASES 16 and 22). Blocking.
+//
+// Another file may stand under the same name by then, perhaps the only copy of its bytes: only what
+// is proven to be this upload's result is deleted.
 #pragma once
 
 #include <optional>
@@ -11,21 +14,32 @@ namespace outboxfs::upload {
 
 struct Leftover {
   cache::ItemId item = 0;
-  std::string upload_id;         // empty: not known
-  std::string upload_path;       // empty: nothing was ever started
-  std::optional<uint64_t> size;  // of the bytes that were going up; not known after a restart
-  cache::Digests digests;        // of them, as far as known
+  std::string upload_id;    // empty: not known
+  std::string upload_path;  // empty: nothing was ever started
+  // A placing step was sent that leads here: it may stand here instead.
+  std::string step_to;
+  // The item's own path, when nothing is known of a step to it (a restart while placing).
+  std::string maybe_at;
+  std::optional<cache::Identity> sent;  // the bytes that were going up, as far as known
   std::optional<cache::Identity> replaced;
   // Where the item lives now: what stands there is overwritten later. Empty: it was deleted.
   std::string keep_path;
   bool is_dir = false;
+  bool cancel_only = false;  // nothing is deleted
+  bool was_running = false;  // until now, as this process has seen itself
+  bool succeeded = false;    // the server said so
 };
 Leftover LeftoverOf(const Rooms& rooms, const cache::Item& item);
 
-// Cancels the upload and waits until the server's queue shows no running one (a while). True when
-// the server had finished it already: its result may stand, or show up soon.
-Result<bool> CancelUpload(const Rooms& rooms, const std::string& upload_id,
-                          const std::string& upload_path, const std::stop_token& stop);
+// What a cancel came to.
+enum class Ending {
+  kCancelled,  // nothing will come of it any more
+  kUnknown,    // the server does not know it: cancelled before, lost or finished
+  kFinished,   // it succeeded: its result stands, or shows up soon
+};
+// Cancels the upload and waits until the server's queue shows no running one (a while).
+Result<Ending> CancelUpload(const Rooms& rooms, cache::ItemId item, const std::string& upload_id,
+                            const std::string& upload_path, const std::stop_token& stop);
 Status CleanUp(const Rooms& rooms, const Leftover& leftover, const std::stop_token& stop);
 
 }  // namespace outboxfs::upload

@@ -338,7 +338,8 @@ void Hasher::SendFinal(Desk& desk, const HashRequest& request) {
   if (idle) sink_.OnIdle(desk.source.key);
   if (sent) return;
   if (sent.error().code == ENOENT) {
-    EndWithTrouble(desk, Trouble{Trouble::Kind::kUnknownUpload, sent.error()});
+    // What became of it is looked up; until then it is tried on.
+    sink_.OnTrouble(desk.source.key, Trouble{Trouble::Kind::kUnknownUpload, sent.error()});
   } else if (sent.error().retry != Retry::kBackoff) {
     EndWithTrouble(desk, Trouble{Trouble::Kind::kRefused, sent.error()});
   }

@@ -10,6 +10,7 @@
 #include "upload/digests.h"
 #include "upload/paths.h"
 #include "upload/placing.h"
+#include "upload/policy.h"
 #include "upload/proof.h"
 
 namespace outboxfs::upload {
@@ -28,11 +29,11 @@ bool WasHashGiven(const Item& item) { return !item.digests.empty(); }
 
 // Do our bytes stand, proven, at `path`? Computes a listed hash if that decides.
 Result<bool> StandsAt(const Rooms& rooms, const Item& item, cache::SealedReader& reader,
-                      const std::string& path, const std::stop_token& stop) {
+                      const std::string& path, bool reported, const std::stop_token& stop) {
   const Result<ListingPtr> listing = rooms.List(ParentOf(path), rooms.clock.Now(), stop);
   if (!listing && listing.error().code == ENOENT) return false;
   if (!listing) return Fail(listing.error());
-  Evidence evidence = EvidenceOf(rooms, item, path, WasHashGiven(item));
+  Evidence evidence = EvidenceOf(rooms, item, path, {WasHashGiven(item), reported});
   Judgement judgement = Judge(**listing, NameOf(path), evidence);
   if (judgement.finding == Finding::kNeedHash) {
     const auto digests = ComputeDigests(rooms, item, reader, judgement.missing, stop);
@@ -45,13 +46,13 @@ Result<bool> StandsAt(const Rooms& rooms, const Item& item, cache::SealedReader&
 
 // Where a finished upload may stand: at its upload path, or one placing step further.
 Result<std::optional<std::string>> FindResult(const Rooms& rooms, const Item& item,
-                                              cache::SealedReader& reader,
+                                              cache::SealedReader& reader, bool reported,
                                               const std::stop_token& stop) {
   std::string at = item.upload_path;
   const std::string target = rooms.ServerPath(item.path);
   const std::string temp = rooms.TempPath(item.id, target);
   for (int step = 0; step < kMaxPlacingSteps + 1; ++step) {
-    const Result<bool> stands = StandsAt(rooms, item, reader, at, stop);
+    const Result<bool> stands = StandsAt(rooms, item, reader, at, reported, stop);
     if (!stands) return Fail(stands.error());
     if (*stands) return std::optional(at);
     if (at == target) break;
@@ -67,14 +68,17 @@ Result<std::optional<Look>> TakeUp(const Rooms& rooms, const Item& item,
   const auto uploads = rooms.queue.Refresh(rooms.clock.Now(), stop);
   if (!uploads && !IsForbidden(uploads.error())) return Fail(uploads.error());
   const remote::QueuedUpload* found =
-      uploads ? FindUpload(**uploads, item.upload_id, item.upload_path) : nullptr;
+      uploads ? rooms.FindUploadOf(item.id, **uploads, item.upload_id, item.upload_path) : nullptr;
   const bool running = found != nullptr && !remote::IsTerminal(found->status);
   if (running && found->key == item.upload_id) return std::optional(look);
+  look.reported = uploads.has_value() && (found == nullptr || IsSuccess(found->status));
   if (running || !uploads) {
-    const Result<bool> ended = CancelUpload(rooms, item.upload_id, item.upload_path, stop);
+    const Result<Ending> ended =
+        CancelUpload(rooms, item.id, item.upload_id, item.upload_path, stop);
     if (!ended) return Fail(ended.error());
+    look.reported = *ended == Ending::kFinished;
   }
-  Result<std::optional<std::string>> at = FindResult(rooms, item, reader, stop);
+  Result<std::optional<std::string>> at = FindResult(rooms, item, reader, look.reported, stop);
   if (!at) return Fail(at.error());
   if (!*at) return std::optional<Look>();
   look.kind = Look::Kind::kThere;
@@ -140,7 +144,7 @@ Result<cache::Digests> ComputeDigests(const Rooms& rooms, const Item& item,
 }
 
 Evidence EvidenceOf(const Rooms& rooms, const Item& item, const std::string& path,
-                    bool hash_given) {
+                    const Told& told) {
   Evidence evidence;
   evidence.size = item.size;
   evidence.digests = item.digests;
@@ -148,7 +152,8 @@ Evidence EvidenceOf(const Rooms& rooms, const Item& item, const std::string& pat
   if (!IsTempName(NameOf(path))) evidence.replaced = item.replaced;
   evidence.served_whole =
       item.size == 0 || rooms.store.ServedWhole(item.id, item.upload_generation);
-  evidence.hash_given = hash_given;
+  evidence.hash_given = told.hash_given;
+  evidence.reported = told.reported;
   return evidence;
 }
 
@@ -185,31 +190,46 @@ Result<LookResult> LookBeforeStart(const Rooms& rooms, const Item& item,
   return result;
 }
 
+namespace {
+
+// Nothing is said of it in the queue: does the listing show its result?
+Result<Judgement> JudgeSilent(const Rooms& rooms, const Item& item, const Told& told,
+                              const std::stop_token& stop) {
+  const Result<ListingPtr> listing =
+      rooms.List(ParentOf(item.upload_path), rooms.clock.Now(), stop);
+  if (!listing && listing.error().code == ENOENT) return Judgement();
+  if (!listing) return Fail(listing.error());
+  return Judge(**listing, NameOf(item.upload_path),
+               EvidenceOf(rooms, item, item.upload_path, told));
+}
+
+}  // namespace
+
 Result<Lookup> LookUp(const Rooms& rooms, const Item& item, const std::string& upload_id,
                       bool hash_given, const std::stop_token& stop) {
   const auto uploads = rooms.queue.Refresh(rooms.clock.Now(), stop);
   if (!uploads && !IsForbidden(uploads.error())) return Fail(uploads.error());
   Lookup lookup;
+  lookup.served_whole = rooms.store.ServedWhole(item.id, item.upload_generation);
   // A finished entry of an earlier upload to this path says nothing about this one.
   const remote::QueuedUpload* found =
-      uploads ? FindUpload(**uploads, upload_id, item.upload_path) : nullptr;
+      uploads ? rooms.FindUploadOf(item.id, **uploads, upload_id, item.upload_path) : nullptr;
   if (found != nullptr && (found->key == upload_id || !remote::IsTerminal(found->status))) {
     lookup.kind = remote::IsTerminal(found->status) ? Lookup::Kind::kOver : Lookup::Kind::kRunning;
     lookup.status = {found->status, found->message};
     return lookup;
   }
-  // Without a look into the queue nothing shows that it is gone.
+  // Without a look into the queue nothing shows that it is gone, nor that it has ended.
   lookup.kind = uploads ? Lookup::Kind::kGone : Lookup::Kind::kRunning;
-  const Result<ListingPtr> listing =
-      rooms.List(ParentOf(item.upload_path), rooms.clock.Now(), stop);
-  if (!listing && listing.error().code != ENOENT) return Fail(listing.error());
-  if (listing) {
-    const Judgement judgement = Judge(**listing, NameOf(item.upload_path),
-                                      EvidenceOf(rooms, item, item.upload_path, hash_given));
-    const bool there =
-        judgement.finding == Finding::kProven || judgement.finding == Finding::kNeedHash;
-    if (there) lookup.kind = Lookup::Kind::kThere;
+  lookup.blind = !uploads;
+  const Result<Judgement> judgement =
+      JudgeSilent(rooms, item, {hash_given, uploads.has_value()}, stop);
+  if (!judgement) return Fail(judgement.error());
+  const Finding finding = judgement->finding;
+  if (finding == Finding::kProven || finding == Finding::kNeedHash) {
+    lookup.kind = Lookup::Kind::kThere;
   }
+  lookup.looks_done = finding == Finding::kUnproven;
   return lookup;
 }
 

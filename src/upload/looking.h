@@ -29,8 +29,12 @@ Result<cache::Digests> ComputeDigests(const Rooms& rooms, const cache::Item& ite
                                       const std::stop_token& stop);
 
 // What the cache and this run know of the bytes that should stand at `path`.
+struct Told {
+  bool hash_given = false;  // the server was given a whole-file hash
+  bool reported = false;    // the server reported success, or its queue shows that it is done
+};
 Evidence EvidenceOf(const Rooms& rooms, const cache::Item& item, const std::string& path,
-                    bool hash_given);
+                    const Told& told);
 
 // What became of a started upload from which nothing was heard.
 Result<Lookup> LookUp(const Rooms& rooms, const cache::Item& item, const std::string& upload_id,

@@ -4,7 +4,7 @@
 #include <string>
 #include <string_view>
 
-#include "cache/item.h"
+#include "remote/temp_names.h"
 
 namespace outboxfs::upload {
 
@@ -18,12 +18,8 @@ std::string ToServerPath(std::string_view remote_folder, std::string_view mount_
 // The way back; empty when `server_path` is not below `remote_folder`.
 std::string ToMountPath(std::string_view remote_folder, std::string_view server_path);
 
-// Eight hex digits that stand for this device in temporary names.
-std::string DeviceTag(std::string_view device_id);
-// ".obx-<device tag>-<8 hex of item>" and the last extension of `name` if both fit into 40 bytes
-// (HARD-CASES 19). The same item has the same temporary name for ever, so what a crash leaves is
-// found again.
-std::string TempName(std::string_view device_tag, cache::ItemId item, std::string_view name);
-bool IsTempName(std::string_view name);
+using remote::DeviceTag;
+using remote::IsTempName;
+using remote::TempName;
 
 }  // namespace outboxfs::upload

@@ -83,7 +83,7 @@ Status DropIfEmpty(const Rooms& rooms, const std::string& dir, const std::stop_t
   const Result<ListingPtr> listing = rooms.List(dir, rooms.clock.Now(), stop);
   if (!listing && listing.error().code == ENOENT) return {};
   if (!listing) return Fail(listing.error());
-  return (*listing)->entries.empty() ? rooms.DeleteEntry(dir, stop) : Status();
+  return (*listing)->empty() ? rooms.DeleteEntry(dir, stop) : Status();
 }
 
 // True when a directory stands at `target` already: its parent was renamed with it inside, or
@@ -99,8 +99,9 @@ Result<bool> DirIsThere(const Rooms& rooms, const cache::Item& item, const std::
 }
 
 Status TakeStep(const Rooms& rooms, const PlacingJob& job, const cache::Item& item,
-                const PlacingStep& step, const std::stop_token& stop) {
+                const PlacingStep& step, std::string& step_to, const std::stop_token& stop) {
   const std::string& from = item.upload_path;
+  step_to = step.to;
   const Status sent = Send(rooms, from, step, stop);
   rooms.dirs.Invalidate(ParentOf(from));
   rooms.dirs.Invalidate(ParentOf(step.to));
@@ -112,7 +113,7 @@ Status TakeStep(const Rooms& rooms, const PlacingJob& job, const cache::Item& it
 }
 
 Status TakeNextStep(const Rooms& rooms, const PlacingJob& job, const cache::Item& item,
-                    const std::string& target, const std::stop_token& stop) {
+                    const std::string& target, std::string& step_to, const std::stop_token& stop) {
   const Result<bool> there = DirIsThere(rooms, item, target, stop);
   if (!there) return Fail(there.error());
   if (*there) return rooms.store.SetUploadPath(job.item, job.generation, target);
@@ -121,7 +122,7 @@ Status TakeNextStep(const Rooms& rooms, const PlacingJob& job, const cache::Item
   if (step.to == target) {
     if (Status removed = RemoveOld(rooms, job, item, target, stop); !removed) return removed;
   }
-  return TakeStep(rooms, job, item, step, stop);
+  return TakeStep(rooms, job, item, step, step_to, stop);
 }
 
 }  // namespace
@@ -134,7 +135,8 @@ PlacingStep NextStep(const std::string& from, const std::string& to, const std::
   return {Kind::kRename, JoinPath(ParentOf(from), temp_name)};
 }
 
-Status Place(const Rooms& rooms, const PlacingJob& job, const std::stop_token& stop) {
+Status Place(const Rooms& rooms, const PlacingJob& job, std::string& step_to,
+             const std::stop_token& stop) {
   if (Status marked = rooms.store.MarkPlacing(job.item, job.generation); !marked) return marked;
   SteadyTime not_before = rooms.clock.Now();
   for (int round = 0; round < kMaxRounds; ++round) {
@@ -143,7 +145,8 @@ Status Place(const Rooms& rooms, const PlacingJob& job, const std::stop_token& s
     const std::string target = rooms.ServerPath(item->path);
     if (item->upload_path != target) {
       not_before = rooms.clock.Now();  // the step's own listing serves below
-      if (Status taken = TakeNextStep(rooms, job, *item, target, stop); !taken) return taken;
+      if (Status taken = TakeNextStep(rooms, job, *item, target, step_to, stop); !taken)
+        return taken;
       continue;
     }
     const auto ours = FindOurs(rooms, *item, target, not_before, stop);
@@ -154,13 +157,14 @@ Status Place(const Rooms& rooms, const PlacingJob& job, const std::stop_token& s
   return Fail(EAGAIN, "renamed again and again while it was being placed");
 }
 
-Status StepAside(const Rooms& rooms, const PlacingJob& job, const std::stop_token& stop) {
+Status StepAside(const Rooms& rooms, const PlacingJob& job, std::string& step_to,
+                 const std::stop_token& stop) {
   if (Status marked = rooms.store.MarkPlacing(job.item, job.generation); !marked) return marked;
   const std::optional<cache::Item> item = rooms.store.Get(job.item);
   if (!item || item->generation != job.generation) return Fail(ESTALE, "changed meanwhile");
   const std::string temp = rooms.TempPath(item->id, item->upload_path);
   if (item->upload_path == temp) return {};
-  return TakeStep(rooms, job, *item, {PlacingStep::Kind::kRename, temp}, stop);
+  return TakeStep(rooms, job, *item, {PlacingStep::Kind::kRename, temp}, step_to, stop);
 }
 
 }  // namespace outboxfs::upload

@@ -27,9 +27,13 @@ struct PlacingJob {
   std::string first_target;
 };
 // Until the item's bytes stand at its path and the cache knows. ESTALE: the generation is over.
-Status Place(const Rooms& rooms, const PlacingJob& job, const std::stop_token& stop);
+// `step_to`: where the last step leads that was sent, whatever came of it. Of a file that was
+// deleted meanwhile the row cannot keep that any more.
+Status Place(const Rooms& rooms, const PlacingJob& job, std::string& step_to,
+             const std::stop_token& stop);
 
 // Out of the way, to the temporary name: two files that want each other's name (HARD-CASES 15).
-Status StepAside(const Rooms& rooms, const PlacingJob& job, const std::stop_token& stop);
+Status StepAside(const Rooms& rooms, const PlacingJob& job, std::string& step_to,
+                 const std::stop_token& stop);
 
 }  // namespace outboxfs::upload

@@ -8,6 +8,7 @@
 #include <cerrno>
 #include <random>
 
+#include "remote/grpc_error.h"
 #include "upload/paths.h"
 
 namespace outboxfs::upload {
@@ -20,6 +21,15 @@ using std::chrono::nanoseconds;
 // make a file wait for longer than its pause.
 nanoseconds Rest(int64_t at_ns, nanoseconds pause, int64_t now_ns) {
   return std::clamp(nanoseconds(at_ns - now_ns) + pause, nanoseconds(0), pause);
+}
+
+std::string Without(std::string_view text, std::string_view part) {
+  std::string out(text);
+  if (part.empty()) return out;
+  for (size_t at = 0; (at = out.find(part, at)) != std::string::npos;) {
+    out.replace(at, part.size(), " ");
+  }
+  return out;
 }
 
 }  // namespace
@@ -111,39 +121,17 @@ bool IsSuccess(UploadStatus status) {
   return status == UploadStatus::kFinish || status == UploadStatus::kSkipped;
 }
 
-Error FromStatus(const remote::StatusChange& change) {
+Error FromStatus(const remote::StatusChange& change, std::string_view path) {
   std::string text = "the server says " + remote::ToString(change.status);
   if (!change.message.empty()) text += ": " + change.message;
-  if (ConcernsEverything(change.message)) return Error{EDQUOT, Retry::kPauseAll, std::move(text)};
+  const std::string words = Without(Without(change.message, path), NameOf(path));
+  if (ConcernsEverything(words)) return Error{EDQUOT, Retry::kPauseAll, std::move(text)};
   const Retry retry = change.status == UploadStatus::kError ? Retry::kBackoff : Retry::kPark;
   return Error{EREMOTEIO, retry, std::move(text)};
 }
 
 bool ConcernsEverything(std::string_view text) {
-  static constexpr std::array kWords = {
-      "quota",
-      "429",
-      "too many requests",
-      "rate limit",
-      "throttl",
-      "no space",
-      "not enough space",
-      "insufficient space",
-      "storage full",
-      "user plan",
-      "unauthenticated",
-      "access limit",
-      "risk control",
-      "风控",
-      "频繁",
-      "空间不足",
-      "容量不足",
-  };
-  std::string lower(text);
-  std::transform(lower.begin(), lower.end(), lower.begin(),
-                 [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
-  return std::any_of(kWords.begin(), kWords.end(),
-                     [&lower](const char* word) { return lower.find(word) != std::string::npos; });
+  return remote::FromServerText(text, "upload").retry == Retry::kPauseAll;
 }
 
 bool IsConnectionError(int code) {

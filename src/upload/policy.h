@@ -41,8 +41,9 @@ double Chance();
 
 // Finish and Skipped; to be verified.
 bool IsSuccess(remote::UploadStatus status);
-// What a terminal status that is no success means, in the server's words.
-Error FromStatus(const remote::StatusChange& change);
+// What a terminal status that is no success means, in the server's words. `path`: of the upload; in
+// the words it means nothing.
+Error FromStatus(const remote::StatusChange& change, std::string_view path);
 // Quota, throttling, account and plan come through as text only (PROTOCOL 2.10): they concern the
 // whole queue.
 bool ConcernsEverything(std::string_view text);

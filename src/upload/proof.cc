@@ -59,7 +59,9 @@ Judgement JudgeFile(const remote::Entry& entry, const Evidence& evidence) {
   const HashVerdict hashes = CompareHashes(entry, evidence.digests);
   const bool right_size = entry.size == evidence.size;
   const bool ours = right_size && hashes.equal && hashes.difference.empty();
-  if (!ours && evidence.replaced && cache::SameVersion(judgement.identity, *evidence.replaced)) {
+  const bool was_there =
+      evidence.replaced && cache::SameVersion(judgement.identity, *evidence.replaced);
+  if (was_there && (!ours || !evidence.reported)) {
     return WithText(judgement, Finding::kOld, "the listing still shows the old file");
   }
   if (!right_size) {
@@ -74,9 +76,13 @@ Judgement JudgeFile(const remote::Entry& entry, const Evidence& evidence) {
     judgement.missing = hashes.missing;
     return WithText(judgement, Finding::kNeedHash, "a listed hash is still to be compared");
   }
-  if (hashes.equal || evidence.served_whole || evidence.hash_given) {
+  if (hashes.equal || (evidence.reported && (evidence.served_whole || evidence.hash_given))) {
     judgement.finding = Finding::kProven;
     return judgement;
+  }
+  if (!evidence.reported) {
+    return WithText(judgement, Finding::kUnproven,
+                    "unproven: the server never reported success, and lists no hash");
   }
   return WithText(judgement, Finding::kUnproven,
                   "unproven: the server reported success without reading all bytes or asking for a "

@@ -18,6 +18,9 @@ struct Evidence {
   std::optional<cache::Identity> replaced;  // the entry of that name before Start
   bool served_whole = false;                // the server acknowledged every byte
   bool hash_given = false;  // the server asked for a whole-file hash of ours, or was told one
+  // The server said Finish or Skipped for exactly these bytes, or its queue shows that it is done
+  // with them. Without that only a listed hash proves anything, and only one that is new (P2).
+  bool reported = false;
 };
 
 enum class Finding {

@@ -37,6 +37,7 @@ struct ReadServer::Piece {
   remote::ReadRequest request;
   ByteRange range;
   int failures = 0;
+  bool may_have_arrived = false;  // by a call whose answer did not come in time
 };
 
 // One upload. Fields are guarded by Lanes::mu but for the constant source and the atomics.
@@ -58,6 +59,7 @@ struct ReadServer::Lane {
   int running = 0;                             // pieces in a thread's hands
   bool ended = false;                          // serves nothing more
   bool tell_idle = false;                      // OnIdle is owed once nothing runs
+  bool unsure = false;                         // see Progress
   std::atomic<uint64_t> served{0};
 
   bool HasWork(SteadyTime now) const {
@@ -105,7 +107,7 @@ ReadServer::Piece ReadServer::Lane::TakePiece() {
   }
   const remote::ReadRequest request = order.front();
   Asked& state = asked.at(request);
-  Piece piece{request, {state.next, std::min(state.end, state.next + kMaxPiece)}, 0};
+  Piece piece{request, {state.next, std::min(state.end, state.next + kMaxPiece)}, 0, false};
   state.next = piece.range.end;
   ++state.handed_out;
   if (state.next == state.end) order.pop_front();
@@ -171,9 +173,13 @@ bool ReadServer::CloseGently(RunKey key) {
     lane->tell_idle = lane->running > 0;
     idle = !lane->tell_idle;
     unsure.swap(lane->again);
+    lane->unsure = std::any_of(unsure.begin(), unsure.end(),
+                               [](const Piece& piece) { return !piece.may_have_arrived; });
   }
   // Sent, but the reply was lost: what the server had not got it would have waited for.
-  for (const Piece& piece : unsure) CountServed(*lane, piece.range);
+  for (const Piece& piece : unsure) {
+    if (piece.may_have_arrived) CountServed(*lane, piece.range);
+  }
   return idle;
 }
 
@@ -198,7 +204,7 @@ ReadServer::Progress ReadServer::ProgressOf(RunKey key) const {
   MutexLock lock(lanes_->mu);
   const auto it = lanes_->by_key.find(key);
   if (it == lanes_->by_key.end()) return {};
-  return Progress{it->second->served, !it->second->asked.empty()};
+  return Progress{it->second->served, !it->second->asked.empty(), it->second->unsure};
 }
 
 void ReadServer::Run(const std::stop_token& stop) {
@@ -267,32 +273,32 @@ Status ReadServer::WaitForRate(const Lane& lane, uint64_t bytes) {
   return {};
 }
 
-void ReadServer::Finish(const std::shared_ptr<Lane>& lane, const Piece& piece,
-                        const Status& outcome, std::optional<Trouble> trouble) {
+void ReadServer::Finish(const std::shared_ptr<Lane>& lane, Piece piece, const Status& outcome,
+                        std::optional<Trouble> trouble) {
   const int code = outcome ? 0 : outcome.error().code;
   // "Nobody waits for this answer" is harmless. When an earlier call for it had failed, that one
   // has arrived all the same.
   const bool unwanted = code == ESTALE && !trouble;
-  const bool transient =
-      !outcome && !trouble && code != ENOENT && outcome.error().retry == Retry::kBackoff;
-  // It may have arrived: by this call, or by an earlier one after which the server was done.
-  const bool unsure = transient || (code == ENOENT && piece.failures > 0);
+  // Forgotten, or so the server says: what became of it is looked up, until then it is tried on.
+  const bool unknown = code == ENOENT && !trouble;
+  const bool again = unknown || (!outcome && !trouble && outcome.error().retry == Retry::kBackoff);
+  if (again && code == ETIMEDOUT) piece.may_have_arrived = true;
   bool sent = outcome || (unwanted && piece.failures > 0);
   {
     MutexLock lock(lanes_->mu);
     if (lane->ended) {
-      sent |= lane->tell_idle && unsure;  // as in CloseGently
+      sent |= lane->tell_idle && again && piece.may_have_arrived;  // as in CloseGently
+      lane->unsure |= again && !sent;
       trouble.reset();
     } else if (outcome || unwanted) {
       lane->Done(piece);
-    } else if (transient) {
-      Piece again = piece;
-      lane->not_before = clock_.Now() + Backoff(again.failures++, options_.backoff_first,
+    } else if (again) {
+      lane->not_before = clock_.Now() + Backoff(piece.failures++, options_.backoff_first,
                                                 options_.backoff_max, Chance());
-      lane->again.push_back(again);
+      lane->again.push_back(piece);
+      if (unknown) trouble = ToTrouble(outcome.error());
     } else {
       lane->ended = true;
-      if (unsure) lane->again.push_back(piece);
       if (!trouble) trouble = ToTrouble(outcome.error());
     }
   }

@@ -55,6 +55,7 @@ class ReadServer {
   struct Progress {
     uint64_t served = 0;  // bytes acknowledged, repeats included
     bool busy = false;    // requests are waiting for an answer
+    bool unsure = false;  // at success: bytes whose call failed, and that are not counted
   };
   Progress ProgressOf(RunKey key) const;
   uint64_t bytes_acknowledged() const { return bytes_acknowledged_; }
@@ -71,7 +72,7 @@ class ReadServer {
   Status Serve(Lane& lane, const Piece& piece, std::vector<std::byte>& buffer,
                std::optional<Trouble>& trouble);
   Status WaitForRate(const Lane& lane, uint64_t bytes);
-  void Finish(const std::shared_ptr<Lane>& lane, const Piece& piece, const Status& outcome,
+  void Finish(const std::shared_ptr<Lane>& lane, Piece piece, const Status& outcome,
               std::optional<Trouble> trouble);
   void Leave(Lane& lane);
   void CountServed(Lane& lane, const ByteRange& range);

@@ -1,5 +1,6 @@
 #include "upload/rooms.h"
 
+#include <algorithm>
 #include <cerrno>
 
 #include "upload/paths.h"
@@ -12,6 +13,35 @@ std::string Rooms::ServerPath(const std::string& mount_path) const {
 
 std::string Rooms::TempPath(cache::ItemId item, const std::string& path) const {
   return JoinPath(ParentOf(path), TempName(device_tag, item, NameOf(path)));
+}
+
+const remote::QueuedUpload* Rooms::FindUploadOf(cache::ItemId item,
+                                                const ServerQueue::Uploads& list,
+                                                const std::string& upload_id,
+                                                const std::string& path) const {
+  return FindUpload(list, upload_id, path, [this, item](const std::string& key) {
+    const std::vector<cache::Item> all = store.All();
+    return std::any_of(all.begin(), all.end(), [&](const cache::Item& other) {
+      return other.id != item && other.upload_id == key;
+    });
+  });
+}
+
+bool Rooms::IsAnothers(cache::ItemId item, const std::string& path) const {
+  const std::string mount_path = ToMountPath(options.remote_folder, path);
+  if (mount_path.empty()) return false;
+  const cache::Overlay overlay = store.Lookup(mount_path);
+  switch (overlay.kind) {
+    case cache::Overlay::Kind::kItem:
+      return overlay.item.id != item;
+    case cache::Overlay::Kind::kUploaded:
+      return true;
+    case cache::Overlay::Kind::kNone:
+    case cache::Overlay::Kind::kGone:
+      break;
+  }
+  // A deleted file's memory goes with it: this one belongs to a file that came later.
+  return store.Recall(mount_path).has_value();
 }
 
 Result<remote::ListingPtr> Rooms::List(const std::string& dir, SteadyTime not_before,

@@ -29,6 +29,14 @@ struct Rooms {
   // The name under which the new bytes of `item` go up beside `path`.
   std::string TempPath(cache::ItemId item, const std::string& path) const;
 
+  // The server's upload of `item` in its queue (see FindUpload).
+  const remote::QueuedUpload* FindUploadOf(cache::ItemId item, const ServerQueue::Uploads& list,
+                                           const std::string& upload_id,
+                                           const std::string& path) const;
+  // Does the mount show a file at the server path `path` that is not this item's? What stands there
+  // may be its only copy.
+  bool IsAnothers(cache::ItemId item, const std::string& path) const;
+
   // A forced listing begun at or after `not_before`.
   Result<remote::ListingPtr> List(const std::string& dir, SteadyTime not_before,
                                   const std::stop_token& stop) const;

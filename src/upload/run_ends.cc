@@ -29,6 +29,7 @@ void Scheduler::Perform(Run& run, const action::Verify& /*verify*/) {
     run.wants_verify = true;
     return;
   }
+  run.unsure |= reads_.ProgressOf(run.key).unsure;
   reads_.Close(run.key);
   const std::string dir = ParentOf(run.session.upload_path());
   if (std::exchange(run.judge_again, false)) {
@@ -70,7 +71,7 @@ void Scheduler::PostVerification(const VerifyBoard::Batch& batch, bool from_boar
     const Run* run = FindRun(key);
     if (run == nullptr || run->session.state() != Session::State::kVerifying) continue;
     tasks.push_back({key, run->item.id, run->item.generation, run->session.upload_path(),
-                     run->session.hash_given(), run->listing_from});
+                     run->session.hash_given(), run->session.reported(), run->listing_from});
   }
   workers_.Post(
       [this, dir = batch.dir, tasks = std::move(tasks), from_board](const std::stop_token& stop) {
@@ -100,8 +101,11 @@ void Scheduler::OnVerified(const std::vector<VerifyOutcome>& outcomes) {
       const bool late = MayBeLag(outcome.judgement.finding);
       listed_hashes_.insert(outcome.judgement.missing.begin(), outcome.judgement.missing.end());
       const auto patience = options_.verify_patience / (late ? 1 : kWrongResultPart);
-      Tell(outcome.key, event::Judged{outcome.judgement, outcome.placed,
-                                      now - run->verify_since.value_or(now) >= patience});
+      const bool expired = now - run->verify_since.value_or(now) >= patience;
+      int& unseen = entries_[run->item.id].unseen;
+      if (late && expired) ++unseen;
+      Tell(outcome.key,
+           event::Judged{outcome.judgement, outcome.placed, expired, unseen, run->unsure});
     }
   }
 }
@@ -140,28 +144,44 @@ void Scheduler::Perform(Run& run, const action::Place& /*place*/) {
     return;
   }
   want_place_.erase(run.key);
-  Work(run.key, [this, job](const std::stop_token& stop) -> Event {
-    const Status placed = Place(rooms_, job, stop);
-    if (!placed) return FailedEvent(placed.error());
-    return event::Placed{};
+  workers_.Post([this, key = run.key, job](const std::stop_token& stop) {
+    std::string step_to;
+    const Status placed = Place(rooms_, job, step_to, stop);
+    Post([this, key, placed, step_to]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) {
+      NoteStep(key, step_to);
+      Tell(key, placed ? Event(event::Placed{}) : FailedEvent(placed.error()));
+    });
   });
+}
+
+// The row of a deleted file does not take it any more; cleaning has to look there too.
+void Scheduler::NoteStep(RunKey key, const std::string& step_to) {
+  const Run* run = FindRun(key);
+  if (run != nullptr && !step_to.empty()) entries_[run->item.id].step_to = step_to;
 }
 
 // Who has our target waits itself, perhaps for our own path: give that up.
 void Scheduler::StepOutOfTheWay(Run& run, const PlacingJob& job) {
   want_place_.erase(run.key);
   workers_.Post([this, key = run.key, job](const std::stop_token& stop) {
-    const Status aside = StepAside(rooms_, job, stop);
-    Post([this, key, job, aside]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) {
+    std::string step_to;
+    const Status aside = StepAside(rooms_, job, step_to, stop);
+    Post([this, key, job, aside, step_to]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) {
+      NoteStep(key, step_to);
       Run* at = FindRun(key);
       if (at == nullptr || at->ending) return;
       if (!aside) {
         Tell(key, FailedEvent(aside.error()));
         return;
       }
-      agenda_.ReleaseAll(job.item);
-      const std::optional<Item> now = rooms_.store.Get(job.item);
-      if (now) agenda_.Claim(now->upload_path, job.item);
+      const std::optional<Item> now = ItemOf(job.item);
+      agenda_.KeepOnly(job.item, now ? now->upload_path : step_to, false);
+      if (!now ||
+          now->state == State::kRemoving) {  // deleted meanwhile: nothing is placed any more
+        Tell(key, event::Failed{Error{ESTALE, Retry::kBackoff, "deleted"}, true});
+        RetryPlacing();
+        return;
+      }
       want_place_.insert(key);
       RetryPlacing();
     });
@@ -178,21 +198,39 @@ void Scheduler::RetryPlacing() {
 
 // ---- The end ----------------------------------------------------------------------------------
 
-void Scheduler::Perform(Run& run, const action::Clean& /*clean*/) {
+Leftover Scheduler::LeftoverOfRun(const Run& run) {
   Leftover leftover = LeftoverOf(rooms_, run.item);
   leftover.keep_path.clear();
   leftover.upload_id = run.session.upload_id();
   leftover.upload_path = run.session.upload_path();
   leftover.replaced = run.session.replaced();
-  if (IsUnderWay(run.item.state)) leftover.size = run.item.size;
+  leftover.was_running = run.session.was_running();
+  leftover.succeeded = run.session.reported();
+  leftover.step_to = entries_[run.item.id].step_to;
+  const std::string own_path = rooms_.ServerPath(run.item.path);
+  // Only while nothing else of ours can be going up there.
+  if (run.item.state == State::kRemoving && agenda_.Claim(own_path, run.item.id)) {
+    leftover.maybe_at = own_path;
+  }
+  return leftover;
+}
+
+void Scheduler::Perform(Run& run, const action::Clean& clean) {
+  Leftover leftover = LeftoverOfRun(run);
+  leftover.cancel_only = clean.cancel_only;
   Work(run.key, [this, id = run.item.id, leftover](const std::stop_token& stop) -> Event {
     Leftover now = leftover;
-    const std::optional<Item> item = rooms_.store.Get(id);
+    const std::optional<Item> item = ItemOf(id);
+    if (item) {
+      // Placing may have moved it since.
+      if (!item->upload_path.empty()) now.upload_path = item->upload_path;
+      now.sent = item->sent;
+      if (item->state != State::kRemoving) now.keep_path = rooms_.ServerPath(item->path);
+    }
     // Without a row nobody asked for anything to be deleted.
-    if (!item) now.keep_path = now.upload_path;
-    if (item && item->state != State::kRemoving) now.keep_path = rooms_.ServerPath(item->path);
-    const Status clean = CleanUp(rooms_, now, stop);
-    if (!clean) return event::Failed{clean.error(), false};
+    if (!item) now.cancel_only = true;
+    const Status cleaned = CleanUp(rooms_, now, stop);
+    if (!cleaned) return event::Failed{cleaned.error(), false};
     return event::Cleaned{};
   });
 }
@@ -236,7 +274,7 @@ void Scheduler::Perform(Run& run, const action::End& end) {
 
 void Scheduler::EndStale(const Run& run) {
   workers_.Post([this, key = run.key, id = run.item.id](const std::stop_token& /*stop*/) {
-    const std::optional<Item> item = rooms_.store.Get(id);
+    const std::optional<Item> item = ItemOf(id);
     Status told;
     if (item && item->state == State::kRemoving) {
       told = rooms_.store.ForgetRemoved(id);

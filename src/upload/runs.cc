@@ -14,6 +14,8 @@ namespace {
 using cache::Item;
 
 constexpr auto kMaxPatience = std::chrono::minutes(10);
+// Silence of this many first patiences is worth beginning anew.
+constexpr int kLongSilence = 10;
 constexpr auto kSoon = std::chrono::seconds(2);  // a second look at an upload that seems gone
 
 }  // namespace
@@ -76,7 +78,14 @@ void Scheduler::Perform(Run& run, const action::LookFirst& /*look*/) {
 }
 
 void Scheduler::Perform(Run& run, const action::Start& /*start*/) {
-  agenda_.Claim(run.session.upload_path(), run.item.id);
+  // Its own path may have been another's while this one went on where it was begun.
+  const bool free = agenda_.Claim(run.session.upload_path(), run.item.id) &&
+                    agenda_.Claim(rooms_.ServerPath(run.item.path), run.item.id);
+  if (!free) {
+    run.ending = true;
+    Post([this, key = run.key]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) { Finalise(key); });
+    return;
+  }
   Work(run.key,
        [this, item = run.item, path = run.session.upload_path(),
         replaced = run.session.replaced()](const std::stop_token& stop) -> Event {
@@ -172,7 +181,7 @@ void Scheduler::DropReader(Run& run) {
 }
 
 void Scheduler::Heard(Run& run) {
-  run.last_heard = rooms_.clock.Now();
+  run.last_heard = run.last_word = rooms_.clock.Now();
   run.patience = options_.silence;
 }
 
@@ -198,7 +207,7 @@ void Scheduler::CheckSilence(SteadyTime now) {
 void Scheduler::Perform(Run& run, const action::LookUp& /*look*/) {
   workers_.Post([this, key = run.key, id = run.item.id, upload_id = run.session.upload_id(),
                  given = run.session.hash_given()](const std::stop_token& stop) {
-    const std::optional<Item> item = rooms_.store.Get(id);
+    const std::optional<Item> item = ItemOf(id);
     const auto found = item ? LookUp(rooms_, *item, upload_id, given, stop)
                             : Result<Lookup>(Fail(ESTALE, "deleted"));
     Post([this, key, found]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) {
@@ -206,8 +215,12 @@ void Scheduler::Perform(Run& run, const action::LookUp& /*look*/) {
         Tell(key, FailedEvent(found.error()));
         return;
       }
-      Tell(key, event::LookedUp{*found});
       Run* at = FindRun(key);
+      if (at == nullptr) return;
+      const bool long_silent =
+          rooms_.clock.Now() - at->last_word >= options_.silence * kLongSilence;
+      Tell(key, event::LookedUp{*found, long_silent});
+      at = FindRun(key);
       if (at != nullptr && at->session.missed()) at->patience = kSoon;
     });
   });

@@ -24,7 +24,7 @@ constexpr auto kFirstPause = std::chrono::seconds(30);  // of the whole queue
 bool NeedsCleaning(const Item& item) {
   if (item.state == State::kRemoving) return true;
   const bool being_written = item.state == State::kOpen || item.state == State::kSealing ||
-                             item.state == State::kInterrupted;
+                             item.state == State::kInterrupted || item.state == State::kHydrating;
   return being_written && !item.upload_path.empty();
 }
 
@@ -99,7 +99,9 @@ SteadyTime Scheduler::NextWake() const {
   MutexLock lock(mu_);
   const SteadyTime now = rooms_.clock.Now();
   SteadyTime wake = now + kIdleTurn;
-  if (const auto due = agenda_.NextDue()) wake = std::min(wake, *due);
+  // While nothing may start, what is due waits for the channel's news or the end of the pause.
+  const bool may_start = channel_up_ && paused_until_ <= now;
+  if (const auto due = agenda_.NextDue(); due && may_start) wake = std::min(wake, *due);
   if (const auto due = board_.NextDue()) wake = std::min(wake, *due);
   if (!pen_.empty()) wake = std::min(wake, now + kPenPatience);
   if (paused_until_ > now) wake = std::min(wake, paused_until_);
@@ -134,8 +136,14 @@ void Scheduler::DrainInbox() {
 
 // ---- What waits -----------------------------------------------------------------------------
 
+std::optional<Item> Scheduler::ItemOf(ItemId id) const {
+  std::optional<Item> item = rooms_.store.Get(id);
+  if (item && item->path.empty()) item.reset();
+  return item;
+}
+
 void Scheduler::Touch(ItemId id) {
-  const std::optional<Item> item = rooms_.store.Get(id);
+  const std::optional<Item> item = ItemOf(id);
   const auto known = entries_.find(id);
   Run* run = known == entries_.end() ? nullptr : FindRun(known->second.run);
   const bool is_dir = item && item->kind == ItemKind::kDir;
@@ -146,7 +154,12 @@ void Scheduler::Touch(ItemId id) {
   }
   if (run != nullptr) {
     TouchRunning(*run, item ? &*item : nullptr);
-  } else if (item && (IsUnderWay(item->state) || NeedsCleaning(*item))) {
+    return;
+  }
+  // What was begun may still be going on at its path: until it is known to be over, nothing else
+  // may start there.
+  agenda_.KeepOnly(id, item ? item->upload_path : "", item && item->state == State::kParked);
+  if (item && (IsUnderWay(item->state) || NeedsCleaning(*item))) {
     PutOnAgenda(*item, entries_[id], NeedsCleaning(*item));
   } else {
     Forget(id);
@@ -160,7 +173,12 @@ void Scheduler::TouchRunning(Run& run, const Item* item) {
   if (run.ending || item == nullptr || item->state == State::kClean) return;
   if (item->generation == run.item.generation && IsUnderWay(item->state)) return;
   run.changed = true;
-  if (!run.takes_dir_place) Tell(run.key, event::Stale{});
+  if (run.takes_dir_place) return;
+  const RunKey key = run.key;
+  const bool waits_for_place = want_place_.erase(key) > 0;
+  Tell(key, event::Stale{});
+  // No job is running whose end would have to be awaited.
+  if (waits_for_place) Tell(key, event::Failed{Error{ESTALE, Retry::kBackoff, "changed"}, true});
 }
 
 void Scheduler::PutOnAgenda(const Item& item, Entry& entry, bool clean) {
@@ -169,6 +187,7 @@ void Scheduler::PutOnAgenda(const Item& item, Entry& entry, bool clean) {
   task.id = item.id;
   task.size = item.size;
   task.due = std::max(now, entry.not_before);
+  task.begun = item.upload_path;
   if (clean) {
     task.lane = Agenda::Lane::kClean;
     task.path = item.upload_path.empty() ? rooms_.ServerPath(item.path) : item.upload_path;
@@ -234,10 +253,16 @@ Agenda::Places Scheduler::FreePlaces() const {
 }
 
 void Scheduler::StartRun(ItemId id) {
-  std::optional<Item> item = rooms_.store.Get(id);
+  std::optional<Item> item = ItemOf(id);
   if (!item) {
     agenda_.ReleaseAll(id);
     Forget(id);
+    return;
+  }
+  // It may have been begun since it was put on the agenda.
+  if (!item->upload_path.empty() && !agenda_.Claim(item->upload_path, id)) {
+    agenda_.ReleaseAll(id);
+    Touch(id);
     return;
   }
   const RunKey key = next_key_++;
@@ -247,7 +272,6 @@ void Scheduler::StartRun(ItemId id) {
   if (item->upload_id.empty()) item->upload_id = entry.upload_id;
   Run& run = *runs_.emplace(key, std::make_unique<Run>(key, *item)).first->second;
   run.first_target = item->upload_path.empty() ? rooms_.ServerPath(item->path) : "";
-  if (!item->upload_path.empty()) agenda_.Claim(item->upload_path, id);
   if (NeedsCleaning(*item)) {
     Do(run, run.session.BeginClean());
   } else if (item->kind == ItemKind::kDir) {
@@ -290,9 +314,8 @@ void Scheduler::SkipQuietTimes() {
 size_t Scheduler::CountLeft() const {
   size_t left = 0;
   for (const Item& item : rooms_.store.All()) {
-    if (item.state == State::kSealing || item.state == State::kRemoving || IsUnderWay(item.state)) {
-      ++left;
-    }
+    const bool before_upload = item.state == State::kSealing || item.state == State::kHydrating;
+    if (before_upload || item.state == State::kRemoving || IsUnderWay(item.state)) ++left;
   }
   return left;
 }

@@ -76,6 +76,7 @@ class Scheduler final : private ChannelSink, private ServeSink {
     SteadyTime last_heard;
     std::chrono::nanoseconds patience{0};
     uint64_t last_bytes = 0;
+    SteadyTime last_word;  // when something was heard at all
     // Verifying.
     int busy = 0;               // pools whose last answers are still on their way
     bool wants_verify = false;  // when they have come
@@ -83,6 +84,7 @@ class Scheduler final : private ChannelSink, private ServeSink {
     int verify_tries = 0;
     SteadyTime listing_from;   // a listing begun earlier cannot show the result
     bool judge_again = false;  // of the last listing: a missing hash was computed
+    bool unsure = false;       // at success, calls had just failed that may have arrived
     // For status.
     uint64_t bytes_served = 0;
     uint64_t bytes_hashed = 0;
@@ -95,6 +97,8 @@ class Scheduler final : private ChannelSink, private ServeSink {
     int failures = 0;          // of cleaning, in a row
     SteadyTime not_before;     // after such a failure
     std::string upload_id;     // of what is to be cleaned, when the row could not keep it any more
+    std::string step_to;       // where the last placing step leads that was sent (Place)
+    int unseen = 0;            // runs that ended without a sight of what was reported as uploaded
   };
   using Task = std::function<void()>;  // runs on the deciding thread, under mu_
 
@@ -104,6 +108,8 @@ class Scheduler final : private ChannelSink, private ServeSink {
   SteadyTime NextWake() const ABSL_LOCKS_EXCLUDED(mu_);
   void Post(Task task) ABSL_LOCKS_EXCLUDED(inbox_mu_);
   void DrainInbox() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  // The item, unless it is deleted and lives on only for those who have it open.
+  std::optional<cache::Item> ItemOf(cache::ItemId id) const;
   // Looks at the item in the store and puts it where it belongs.
   void Touch(cache::ItemId id) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   void TouchRunning(Run& run, const cache::Item* item) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
@@ -154,6 +160,8 @@ class Scheduler final : private ChannelSink, private ServeSink {
   void Heard(Run& run) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   void StepOutOfTheWay(Run& run, const PlacingJob& job) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   void RetryPlacing() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  void NoteStep(RunKey key, const std::string& step_to) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  Leftover LeftoverOfRun(const Run& run) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   // Posts a blocking job whose outcome comes back as an event.
   void Work(RunKey key, std::function<Event(const std::stop_token&)> job);
 

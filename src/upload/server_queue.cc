@@ -42,11 +42,12 @@ bool IsForbidden(const Error& error) {
 }
 
 const remote::QueuedUpload* FindUpload(const ServerQueue::Uploads& uploads,
-                                       const std::string& upload_id, const std::string& path) {
+                                       const std::string& upload_id, const std::string& path,
+                                       const std::function<bool(const std::string&)>& is_anothers) {
   const remote::QueuedUpload* by_path = nullptr;
   for (const remote::QueuedUpload& upload : uploads) {
     if (!upload_id.empty() && upload.key == upload_id) return &upload;
-    if (upload.path != path) continue;
+    if (upload.path != path || is_anothers(upload.key)) continue;
     if (by_path == nullptr || !remote::IsTerminal(upload.status)) by_path = &upload;
   }
   return by_path;

@@ -1,6 +1,7 @@
 // The server's own list of uploads, one call shared by all who ask at the same time. Thread-safe.
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -36,9 +37,11 @@ class ServerQueue {
 // The token may not be allowed to look into the queue: for good, not only now.
 bool IsForbidden(const Error& error);
 
-// The entry whose key is `upload_id` (if that is known), else one that goes to `path`; nullptr if
-// there is none. Entries that still run win over finished ones.
+// The entry whose key is `upload_id` (if that is known), else one that goes to `path` and is not,
+// by its key, another item's of ours; nullptr if there is none. Entries that still run win over
+// finished ones.
 const remote::QueuedUpload* FindUpload(const ServerQueue::Uploads& uploads,
-                                       const std::string& upload_id, const std::string& path);
+                                       const std::string& upload_id, const std::string& path,
+                                       const std::function<bool(const std::string&)>& is_anothers);
 
 }  // namespace outboxfs::upload

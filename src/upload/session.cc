@@ -14,8 +14,10 @@ using How = action::StopWork::How;
 // One miss may be a server that is just moving the entry from its queue to the listing.
 constexpr int kMissesUntilLost = 2;
 constexpr int kQuietUntilReplay = 2;
-// A wrong result is tried again this often before a person is asked.
-constexpr int kWrongResultTries = 2;
+constexpr int kMaxReplays = 2;
+// A wrong result, or one that does not show up, is tried again this often before a person is asked:
+// every try may leave another copy in the cloud.
+constexpr int kResultTries = 2;
 
 }  // namespace
 
@@ -67,6 +69,7 @@ Actions Session::Handle(const event::Looked& looked) {
   upload_path_ = looked.look.upload_path;
   replaced_ = looked.look.replaced;
   hash_given_ = looked.look.hash_given;
+  reported_ = looked.look.reported;
   switch (looked.look.kind) {
     case Look::Kind::kFree:
       upload_id_.clear();
@@ -110,8 +113,12 @@ Actions Session::Handle(const event::Told& told) {
   note_ = told.change.message;
   paused_ = status == UploadStatus::kPause;
   if (!remote::IsTerminal(status)) return {};
-  if (IsSuccess(status)) return ToVerifying();
-  Error error = FromStatus(told.change);
+  if (IsSuccess(status)) {
+    reported_ = true;
+    skipped_ = status == UploadStatus::kSkipped;
+    return ToVerifying();
+  }
+  Error error = FromStatus(told.change, upload_path_);
   if (status != UploadStatus::kError) return EndFailed(std::move(error), true);
   // The server may go on after an Error by itself: the old upload has to go before the next one.
   failure_ = std::move(error);
@@ -123,11 +130,17 @@ Actions Session::Handle(const event::Troubled& troubled) {
   if (state_ != State::kServing && state_ != State::kVerifying) return {};
   switch (trouble.kind) {
     case Trouble::Kind::kUnknownUpload:
-      return Handle(event::Silent{});
+      // After a miss the next look follows by time: an entry may be just on its way.
+      return missed() ? Actions{} : Handle(event::Silent{});
     case Trouble::Kind::kChanged:
       stale_ = true;
       return ToCleaning(How::kTellServer);
     case Trouble::Kind::kUnreadable:
+      keep_result_ = true;
+      if (state_ == State::kVerifying) {
+        return EndFailed(Error{trouble.error.code, Retry::kPark, trouble.error.text}, false);
+      }
+      [[fallthrough]];
     case Trouble::Kind::kAbsurd:
       failure_ = trouble.error;
       failure_->retry = Retry::kPark;
@@ -155,20 +168,38 @@ Actions Session::Handle(const event::LookedUp& looked_up) {
   if (state_ != State::kServing) return {};
   switch (looked_up.lookup.kind) {
     case Lookup::Kind::kRunning:
-      misses_ = 0;
-      paused_ = looked_up.lookup.status.status == UploadStatus::kPause;
-      note_ = looked_up.lookup.status.message;
-      if (paused_ || ++quiet_ < kQuietUntilReplay) return {};
-      quiet_ = 0;
-      return {action::AskReplay{}};
+      return OnRunning(looked_up);
     case Lookup::Kind::kOver:
       return Handle(event::Told{looked_up.lookup.status});
     case Lookup::Kind::kThere:
+      reported_ |= !looked_up.lookup.blind;
       return ToVerifying();
     case Lookup::Kind::kGone:
       return OnGone();
   }
   return {};
+}
+
+Actions Session::OnRunning(const event::LookedUp& looked_up) {
+  const Lookup& lookup = looked_up.lookup;
+  const UploadStatus status = lookup.status.status;
+  misses_ = 0;
+  paused_ = status == UploadStatus::kPause;
+  note_ = lookup.status.message;
+  // In these it asks nothing of anybody.
+  if (paused_ || status == UploadStatus::kInqueue || ++quiet_ < kQuietUntilReplay) return {};
+  if (replays_ < kMaxReplays) {
+    quiet_ = 0;
+    ++replays_;
+    return {action::AskReplay{}};
+  }
+  const bool at_work = status == UploadStatus::kTransfer || status == UploadStatus::kPreprocessing;
+  const bool waits_for_us = lookup.blind ? lookup.looks_done : at_work && !lookup.served_whole;
+  if (!waits_for_us) return {};
+  note_ = "the server asks nothing here: its messages seem to go to another client";
+  if (!looked_up.long_silent) return {};
+  failure_ = Error{EREMOTEIO, Retry::kBackoff, note_};
+  return ToCleaning(How::kAtOnce);
 }
 
 Actions Session::OnGone() {
@@ -194,6 +225,10 @@ Actions Session::Handle(const event::Judged& judged) {
       computed_ = true;
       return {action::Compute{judgement.missing}};
     case Finding::kUnproven:
+      if (judged.unsure && attempts_ < kResultTries) {
+        return EndFailed(Error{EREMOTEIO, Retry::kBackoff, judgement.text}, true);
+      }
+      [[fallthrough]];
     case Finding::kTwice:
     case Finding::kWrongKind:
       return EndFailed(Error{EREMOTEIO, Retry::kPark, judgement.text}, true);
@@ -204,11 +239,30 @@ Actions Session::Handle(const event::Judged& judged) {
     case Finding::kWrongHash:
       break;
   }
-  if (!judged.expired) return {action::Verify{}};
-  const bool park = !MayBeLag(judgement.finding) && attempts_ >= kWrongResultTries;
-  return EndFailed(Error{EREMOTEIO, park ? Retry::kPark : Retry::kBackoff,
-                         "reported as uploaded, but " + judgement.text},
-                   true);
+  return judged.expired ? OnUnseen(judged) : Actions{action::Verify{}};
+}
+
+// The listing has had its time, and still shows something else.
+Actions Session::OnUnseen(const event::Judged& judged) {
+  const Finding finding = judged.judgement.finding;
+  const std::string& shown = judged.judgement.text;
+  const bool another =
+      finding == Finding::kOld || finding == Finding::kWrongSize || finding == Finding::kWrongHash;
+  if (skipped_ && another) {
+    return EndFailed(
+        Error{EEXIST, Retry::kPark,
+              "the server skipped it: another file of this name is there (" + shown + ")"},
+        true);
+  }
+  Error error{EREMOTEIO, Retry::kBackoff, "reported as uploaded, but " + shown};
+  if (!MayBeLag(finding)) {
+    if (attempts_ >= kResultTries) error.retry = Retry::kPark;
+  } else if (judged.unseen > kResultTries) {
+    error.retry = Retry::kPark;
+    error.text = "reported as uploaded " + std::to_string(judged.unseen) + " times, but " + shown +
+                 "; the cloud may keep it under another name";
+  }
+  return EndFailed(std::move(error), true);
 }
 
 Actions Session::Handle(const event::Computed& /*computed*/) {
@@ -225,7 +279,8 @@ Actions Session::Handle(const event::Placed& /*placed*/) {
 Actions Session::Handle(const event::Cleaned& /*cleaned*/) {
   if (state_ != State::kCleaning) return {};
   if (stale_ || !failure_) return EndStale();
-  return EndFailed(*failure_, true);
+  // What was kept is looked for by the next try.
+  return EndFailed(*failure_, !keep_result_);
 }
 
 Actions Session::Handle(const event::Failed& failed) {
@@ -269,9 +324,11 @@ Actions Session::Handle(const event::Stale& /*stale*/) {
 void Session::HeardFromServer() {
   misses_ = 0;
   quiet_ = 0;
+  replays_ = 0;
 }
 
 Actions Session::ToServing() {
+  was_running_ = true;
   state_ = State::kServing;
   return {action::Serve{}};
 }
@@ -285,7 +342,7 @@ Actions Session::ToVerifying() {
 Actions Session::ToCleaning(How how) {
   state_ = State::kCleaning;
   paused_ = false;
-  return {action::StopWork{how}, action::Clean{}};
+  return {action::StopWork{how}, action::Clean{keep_result_ && !stale_}};
 }
 
 Actions Session::EndFailed(Error error, bool upload_over) {

@@ -32,6 +32,7 @@ struct Look {
   std::string upload_path;
   std::optional<cache::Identity> replaced;
   bool hash_given = false;  // kThere, kAdopt: the server was given a whole-file hash of these bytes
+  bool reported = false;    // kThere: the server's queue shows that it is done with them
 };
 
 // What became of an upload that was silent for long.
@@ -44,6 +45,9 @@ struct Lookup {
   };
   Kind kind = Kind::kGone;
   remote::StatusChange status;  // kRunning, kOver
+  bool blind = false;           // the queue may not be looked at: kRunning is only assumed
+  bool looks_done = false;      // the listing shows a file that may be ours, unproven
+  bool served_whole = false;    // the server has every byte: it waits for its cloud, not for us
 };
 
 namespace event {
@@ -70,11 +74,14 @@ struct HashGiven {};  // a final hash message was delivered
 struct Silent {};     // nothing was heard for long
 struct LookedUp {
   Lookup lookup;
+  bool long_silent = false;  // not a word for so long that it is worth beginning anew
 };
 struct Judged {
   Judgement judgement;
   bool placed = false;   // it stands at the item's own path, and the cache knows
   bool expired = false;  // a lagging listing has been given its time
+  int unseen = 0;  // expired: runs of this item that ended without a sight of it, with this one
+  bool unsure = false;  // kUnproven only because the last answers' calls failed
 };
 struct Computed {};  // the missing hashes are known now
 struct Placed {};    // it stands at the item's own path, and the cache knows
@@ -116,7 +123,9 @@ struct Compute {      // answered by Computed or Troubled
   std::set<remote::HashType> types;
 };
 struct Place {};  // answered by Placed or Failed
-struct Clean {};  // cancel, wait for its end, delete what nobody wants; Cleaned or Failed
+struct Clean {    // cancel, wait for its end, delete what nobody wants; Cleaned or Failed
+  bool cancel_only = false;  // what has come of it stays
+};
 struct End {
   enum class Outcome { kDone, kStale, kFailed, kNotCleaned };
   Outcome outcome = Outcome::kDone;
@@ -149,6 +158,9 @@ class Session {
   const std::string& upload_id() const { return upload_id_; }
   const std::optional<cache::Identity>& replaced() const { return replaced_; }
   bool hash_given() const { return hash_given_; }
+  // The server said, or its queue showed, that it is done with these bytes.
+  bool reported() const { return reported_; }
+  bool was_running() const { return was_running_; }  // seen by this process
   bool missed() const { return misses_ > 0; }  // the last lookup found nothing: look again soon
   const std::string& note() const { return note_; }
 
@@ -174,6 +186,8 @@ class Session {
   Actions ToVerifying();
   Actions ToCleaning(action::StopWork::How how);
   Actions OnGone();
+  Actions OnRunning(const event::LookedUp& looked_up);
+  Actions OnUnseen(const event::Judged& judged);
   Actions EndFailed(Error error, bool upload_over);
   Actions EndStale();
 
@@ -189,6 +203,11 @@ class Session {
   bool computed_ = false;  // missing hashes were computed once
   int misses_ = 0;         // lookups in a row that found nothing
   int quiet_ = 0;          // lookups in a row that found it running, without a word in between
+  int replays_ = 0;        // asked for in vain since the last word
+  bool reported_ = false;
+  bool skipped_ = false;
+  bool was_running_ = false;
+  bool keep_result_ = false;  // our own bytes are damaged: what the server has may be the last copy
   std::optional<Error> failure_;  // why it is being cleaned, unless stale
   std::string note_;
 };

@@ -73,7 +73,7 @@ Result<StartedUpload> StartUpload(const Rooms& rooms, const cache::Item& item,
   request.known_hashes = ToHashes(now->digests);
   const Result<std::string> upload_id = rooms.uploads.Start(request, stop);
   if (!upload_id) return Fail(NotStale(upload_id.error()).Prepend("start"));
-  // If the generation is over by now the row keeps no id, but this run does: it cancels by it.
+  // If the generation is over by now, the upload is cancelled by this id.
   const Status kept = rooms.store.MarkStarted(item.id, item.generation, *upload_id);
   if (!kept && kept.error().code != ESTALE) return Fail(kept.error());
   return StartedUpload{*upload_id, !request.known_hashes.empty()};
@@ -91,7 +91,8 @@ Status MakeRemoteDir(const Rooms& rooms, const cache::Item& item, const std::sto
   Status done = rooms.store.MarkDone(item.id, item.generation,
                                      ToMountPath(rooms.options.remote_folder, path), {});
   if (done || done.error().code != EAGAIN) return done;
-  return Place(rooms, PlacingJob{item.id, item.generation, path}, stop);
+  std::string step_to;  // a directory that is no longer wanted is found by its own path
+  return Place(rooms, PlacingJob{item.id, item.generation, path}, step_to, stop);
 }
 
 }  // namespace outboxfs::upload

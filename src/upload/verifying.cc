@@ -33,7 +33,7 @@ Result<Judgement> JudgeAtNewPlace(const Rooms& rooms, const VerifyTask& task,
   const std::string target = rooms.ServerPath(item.path);
   const auto listing = rooms.List(ParentOf(target), rooms.clock.Now(), stop);
   if (!listing) return Fail(listing.error());
-  const Evidence evidence = EvidenceOf(rooms, item, target, task.hash_given);
+  const Evidence evidence = EvidenceOf(rooms, item, target, {task.hash_given, task.reported});
   Judgement judgement = Judge(**listing, NameOf(target), evidence);
   if (judgement.finding != Finding::kProven) return judgement;
   const Status moved = rooms.store.SetUploadPath(task.item, task.generation, target);
@@ -49,8 +49,8 @@ VerifyOutcome VerifyOne(const Rooms& rooms, const VerifyTask& task, const remote
   }
   VerifyOutcome outcome;
   outcome.key = task.key;
-  outcome.judgement =
-      Judge(listing, NameOf(task.path), EvidenceOf(rooms, *item, task.path, task.hash_given));
+  outcome.judgement = Judge(listing, NameOf(task.path),
+                            EvidenceOf(rooms, *item, task.path, {task.hash_given, task.reported}));
   const std::string target = rooms.ServerPath(item->path);
   std::string at = task.path;
   if (outcome.judgement.finding == Finding::kAbsent && target != at &&

@@ -17,6 +17,7 @@ struct VerifyTask {
   cache::Generation generation = 0;
   std::string path;  // where the upload went
   bool hash_given = false;
+  bool reported = false;  // the server said, or its queue shows, that it is done
   SteadyTime not_before;  // a listing begun earlier cannot show the result
 };
 

@@ -163,6 +163,7 @@ TEST_F(RecoveryTest, AnUploadInFlightIsKnownAgain) {
   EXPECT_EQ("upload 17", item.upload_id);
   EXPECT_EQ("abc", item.digests.at(2));
   EXPECT_EQ((Identity{9, 8, "old one", {{1, "m"}}}), item.replaced);
+  EXPECT_EQ((Identity{7, 0, "", {{2, "abc"}}}), item.sent);
   EXPECT_OK(store_->OpenSealed(item.id, 1));
 }
 
@@ -205,23 +206,6 @@ TEST_F(RecoveryTest, WhatWasDoneOrRemovedStaysSo) {
   EXPECT_EQ("/cloud/removing", all[0].upload_path);
   ASSERT_OK(store_->ForgetRemoved(all[0].id));
   EXPECT_EQ(0u, store_->recovery().lost_found);
-}
-
-TEST_F(RecoveryTest, AnUnfinishedHydrationIsDiscardedAndAFinishedOneEvicted) {
-  LiveAndDie([](Store& store) {
-    const auto half = store.BeginHydration("/half", 5, {}, {4, 0, "a", {}});
-    const auto full = store.BeginHydration("/full", 6, {}, {4, 0, "b", {}});
-    if (!half || !full || !Write(store, half->id, "ha")) return false;
-    auto pin = store.PinFile(full->id, true);
-    return (*pin)->Write(Bytes("full"), 0) && store.HydrationDone(full->id) &&
-           store.SetAttr(full->id, {0700, 1, 1, 1, 1, 1});
-  });
-  Open();
-  EXPECT_TRUE(store_->All().empty());
-  EXPECT_EQ(Overlay::Kind::kNone, store_->Lookup("/half").kind);
-  EXPECT_EQ(0700u, store_->Recall("/full")->attr.mode);
-  EXPECT_EQ("b", store_->Recall("/full")->identity.id);
-  EXPECT_TRUE(Await([&] { return store_->Totals().bytes_staged == 0; }));
 }
 
 TEST_F(RecoveryTest, UnknownBytesGoToLostFoundAndEmptyFilesGo) {
@@ -291,6 +275,16 @@ TEST_F(RecoveryTest, AfterAPowerCutOnlyWhatWasSyncedCountsAsClosed) {
   EXPECT_TRUE(AwaitState("/synced", State::kWaiting));
   EXPECT_EQ(State::kInterrupted, At("/unsynced").state);
   EXPECT_EQ("b", Read(At("/unsynced").id));
+}
+
+TEST_F(RecoveryTest, ASealedFileThatWasOnlyOpenAtAPowerCutIsNotInterrupted) {
+  LiveAndDie([](Store& store) {
+    return WriteAndSeal(store, "/f", "content") && store.BeginWrite(store.Lookup("/f").item.id);
+  });
+  Sql("UPDATE meta SET value='another boot' WHERE key='boot_id'");
+  Open();
+  EXPECT_TRUE(AwaitState("/f", State::kWaiting)) << At("/f").reason;
+  EXPECT_EQ(1u, At("/f").generation) << "the same bytes are no new generation";
 }
 
 TEST_F(RecoveryTest, AfterACleanEndAndARebootClosedFilesAreClosed) {

@@ -29,6 +29,29 @@ TEST_F(StoreTest, AFileThatWasOnlyCreatedIsSealedEmpty) {
   EXPECT_TRUE(store_->ServedWhole(item->id, 1));
 }
 
+TEST_F(StoreTest, WhatIsGoingUpIsKnownAlsoAfterTheFileChanged) {
+  const Item item = SealedFile("/f", "content");
+  ASSERT_OK(store_->MarkStarting(item.id, 1, "/cloud/f", std::nullopt));
+  ASSERT_OK(store_->SetDigests(item.id, 1, {{2, "abc"}}));
+  Rewrite(item.id, "longer content", true);
+  ASSERT_TRUE(AwaitState(item.id, State::kWaiting));
+  EXPECT_EQ((Identity{7, 0, "", {{2, "abc"}}}), store_->Get(item.id)->sent);
+  ASSERT_OK(store_->SetDigests(item.id, 2, {{2, "def"}}));
+  EXPECT_EQ("abc", store_->Get(item.id)->sent->digests.at(2));
+  ASSERT_OK(store_->MarkUploadGone(item.id));
+  EXPECT_FALSE(store_->Get(item.id)->sent);
+}
+
+TEST_F(StoreTest, TheIdOfAnUploadIsKeptThoughItsFileWasDeletedMeanwhile) {
+  const Item item = SealedFile("/f", "content");
+  ASSERT_OK(store_->MarkStarting(item.id, 1, "/cloud/f", std::nullopt));
+  ASSERT_OK(store_->Remove("/f", false));
+  EXPECT_ERROR(ESTALE, store_->MarkStarted(item.id, 1, "upload-1"));
+  Reopen();
+  EXPECT_EQ("upload-1", store_->Get(item.id)->upload_id);
+  EXPECT_EQ(State::kRemoving, store_->Get(item.id)->state);
+}
+
 TEST_F(StoreTest, AVerifiedFileIsEvictedAndStaysVisibleUntilListed) {
   const Item item = SealedFile("/f", "content");
   ASSERT_OK(store_->MarkStarting(item.id, 1, "/cloud/f", std::nullopt));
@@ -181,46 +204,6 @@ TEST_F(StoreTest, ADirectoryGoesTheSameWay) {
   EXPECT_EQ(ItemKind::kDir, store_->Lookup("/d").memory.kind);
 }
 
-TEST_F(StoreTest, AHydratedFileIsSeenWhenItIsCompleteAndGoesWhenItIsNotChanged) {
-  ASSERT_OK(store_->Remember({"/r", 42, ItemKind::kFile, SomeAttr(), {4, 0, "rid", {}}, true}));
-  auto item = store_->BeginHydration("/r", 42, SomeAttr(), {4, 0, "rid", {}});
-  ASSERT_OK(item);
-  EXPECT_EQ(Overlay::Kind::kNone, store_->Lookup("/r").kind);
-  auto pin = store_->PinFile(item->id, true);
-  ASSERT_OK(pin);
-  ASSERT_OK((*pin)->Write(Bytes("data"), 0));
-  EXPECT_ERROR(EBUSY, store_->BeginWrite(item->id));
-  ASSERT_OK(store_->HydrationDone(item->id));
-  EXPECT_EQ(State::kClean, store_->Lookup("/r").item.state);
-  EXPECT_EQ("rid", store_->Lookup("/r").item.replaced->id);
-  ASSERT_OK(store_->BeginWrite(item->id));
-  pin->Reset();
-  ASSERT_OK(store_->EndWrite(item->id, false));
-  EXPECT_FALSE(store_->Get(item->id));
-  EXPECT_TRUE(AwaitNoBytes());
-  EXPECT_EQ("rid", store_->Recall("/r")->identity.id);
-}
-
-TEST_F(StoreTest, AHydratedFileThatIsOnlyTouchedIsNotUploadedAndItsTimesAreRemembered) {
-  Attr attr = SomeAttr();
-  attr.mtime_ns = 1'600'000'000'000'000'005;
-  auto item = store_->BeginHydration("/r", 42, attr, {4, 0, "rid", {}});
-  ASSERT_OK(item);
-  {
-    auto pin = store_->PinFile(item->id, true);
-    ASSERT_OK((*pin)->Write(Bytes("data"), 0));
-    ASSERT_OK(store_->HydrationDone(item->id));
-    EXPECT_EQ(1'600'000'000, (*pin)->Stat()->st_mtim.tv_sec);
-    ASSERT_OK(store_->BeginWrite(item->id));
-    ASSERT_OK((*pin)->SetTimes(1, 1'700'000'000'000'000'007));
-  }
-  ASSERT_OK(store_->EndWrite(item->id, true));
-  EXPECT_TRUE(Await([&] { return !store_->Get(item->id); }));
-  EXPECT_TRUE(AwaitNoBytes());
-  EXPECT_EQ(1'700'000'000'000'000'007, store_->Recall("/r")->attr.mtime_ns);
-  EXPECT_EQ("rid", store_->Recall("/r")->identity.id);
-}
-
 TEST_F(StoreTest, ANewFileShowsTheTimesItWasGiven) {
   Attr attr = SomeAttr();
   attr.mtime_ns = 1'600'000'000'000'000'005;
@@ -231,30 +214,6 @@ TEST_F(StoreTest, ANewFileShowsTheTimesItWasGiven) {
     EXPECT_EQ(1'600'000'000, (*pin)->Stat()->st_mtim.tv_sec);
     EXPECT_EQ(5, (*pin)->Stat()->st_mtim.tv_nsec);
   }
-}
-
-TEST_F(StoreTest, AHydrationThatIsGivenUpLeavesWhatWasKnown) {
-  ASSERT_OK(store_->Remember({"/r", 42, ItemKind::kFile, SomeAttr(), {4, 0, "rid", {}}, true}));
-  auto item = store_->BeginHydration("/r", 42, SomeAttr(), {4, 0, "rid", {}});
-  ASSERT_OK(item);
-  ASSERT_OK(store_->Remove("/r", false));
-  EXPECT_FALSE(store_->Get(item->id));
-  EXPECT_TRUE(store_->Recall("/r"));
-}
-
-TEST_F(StoreTest, AChangedHydratedFileIsUploaded) {
-  auto item = store_->BeginHydration("/r", 42, SomeAttr(), {4, 0, "rid", {}});
-  ASSERT_OK(item);
-  {
-    auto pin = store_->PinFile(item->id, true);
-    ASSERT_OK((*pin)->Write(Bytes("data"), 0));
-    ASSERT_OK(store_->HydrationDone(item->id));
-    ASSERT_OK(store_->BeginWrite(item->id));
-    ASSERT_OK((*pin)->Write(Bytes("X"), 0));
-  }
-  ASSERT_OK(store_->EndWrite(item->id, true));
-  EXPECT_TRUE(AwaitState(item->id, State::kWaiting));
-  EXPECT_EQ("Xata", Read(item->id));
 }
 
 TEST_F(StoreTest, OfTwoWritePinsTheLastClosesTheWritableDescriptor) {

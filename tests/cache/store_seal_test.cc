@@ -65,18 +65,33 @@ TEST_F(SealTest, AnUnchangedReopenOfAFileBeingSealedSealsIt) {
   EXPECT_TRUE(AwaitState(item->id, State::kWaiting));
 }
 
+TEST_F(SealTest, ARetryAfterAFailedSealSealsTheNewBytes) {
+  const Item item = SealedFile("/f", "content");
+  const std::string aside = BackingPath(item.id) + ".aside";
+  {
+    const FileDescriptor foreign = ForeignWriter(item.id);
+    Rewrite(item.id, "longer content", true);
+    ASSERT_TRUE(AwaitReason(item.id, "still written by another process"));
+    std::filesystem::rename(BackingPath(item.id), aside);
+  }
+  ASSERT_TRUE(AwaitState(item.id, State::kParked));
+  std::filesystem::rename(aside, BackingPath(item.id));
+  ASSERT_OK(store_->Retry(item.id));
+  ASSERT_TRUE(AwaitState(item.id, State::kWaiting));
+  EXPECT_EQ(2u, store_->Get(item.id)->generation);
+  auto reader = store_->OpenSealed(item.id, 2);
+  ASSERT_OK(reader);
+  EXPECT_EQ(14u, (*reader)->size());
+}
+
 // After a release the kernel holds on to a passthrough file for a moment.
 TEST_F(SealTest, AnUnchangedCleanFileStaysCleanUntilAForeignWriterIsGone) {
-  auto item = store_->BeginHydration("/r", 42, SomeAttr(), {4, 0, "rid", {}});
+  auto item = store_->StageRemote("/r", 42, SomeAttr(), {4, 0, "rid", {}});
   ASSERT_OK(item);
-  {
-    auto pin = store_->PinFile(item->id, true);
-    ASSERT_OK((*pin)->Write(Bytes("data"), 0));
-  }
   FileDescriptor foreign;
   {
     const auto pin = store_->PinFile(item->id, false);
-    ASSERT_OK(store_->HydrationDone(item->id));
+    ASSERT_OK(store_->FillMissing(*pin, 0, Bytes("data")));
     ASSERT_OK(store_->BeginWrite(item->id));
     foreign = ForeignWriter(item->id);
     ASSERT_OK(store_->EndWrite(item->id, false));

@@ -2,7 +2,9 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <filesystem>
+#include <thread>
 
 #include "support/program.h"
 #include "support/test_server.h"
@@ -181,6 +183,76 @@ TEST_F(FaultsTest, AFileThatIsWrittenAgainDuringItsUploadEndsAsTheLastVersion) {
   server_->Change([](Knobs& knobs) { knobs.hold = Phase::kNone; });
   EXPECT_EQ(mount_->WaitUploaded().exit_code, 0);
   EXPECT_EQ(ReadWholeFile(server_->Local("/file")), "the last version");
+}
+
+// ---- kill -9 in the middle of a change of the server --------------------------------------
+
+class KilledTest : public FaultsTest {
+ protected:
+  void SetUp() override {
+    Start();
+    for (const char* dir : {"/x", "/y"}) fs::create_directory(server_->Local(dir));
+    WriteFile(server_->Local("/x/a"), "source");
+    WriteFile(server_->Local("/y/b"), "the target");
+    ASSERT_EQ(ReadWholeFile(*mount_ / "x/a"), "source");
+    ASSERT_EQ(ReadWholeFile(*mount_ / "y/b"), "the target");
+  }
+  // Runs `words` until the server has got the `count`th call of `rpc`, kills the daemon, and mounts
+  // again.
+  void KillAt(const std::string& rpc, uint64_t count, const std::vector<std::string>& words) {
+    (*server_)->faults().Delay(rpc, server::Millis(3000));
+    std::jthread caller([&] { test::RunProgram(words); });
+    ASSERT_TRUE(Eventually([&] { return (*server_)->counters().calls[rpc] >= count; }));
+    mount_->Kill();
+    caller.join();
+    (*server_)->faults().Clear();
+    ASSERT_TRUE(mount_->Mount()) << mount_->error();
+  }
+  // Waits until the mount shows what the server has, and that is `either` or `or_else`.
+  void ExpectSettled(const std::string& either, const std::string& or_else) {
+    std::string here;
+    std::string there;
+    const auto settled = [&] {
+      here = Tree(mount_->path());
+      there = Tree(server_->Local(""));
+      return here == there && (here == either || here == or_else);
+    };
+    EXPECT_TRUE(Eventually(settled, std::chrono::seconds(60))) << here << "\n" << there;
+  }
+  static std::string Tree(const std::string& root) {
+    std::vector<std::string> files;
+    for (const char* dir : {"/x", "/y"}) {
+      for (const auto& entry : fs::directory_iterator(root + dir)) {
+        files.push_back(std::string(dir) + "/" + entry.path().filename().string() + "=" +
+                        ReadWholeFile(entry.path()));
+      }
+    }
+    std::sort(files.begin(), files.end());
+    std::string tree;
+    for (const std::string& file : files) tree += file + " ";
+    return tree;
+  }
+  const std::string before_ = "/x/a=source /y/b=the target ";
+};
+
+TEST_F(KilledTest, ARenameHappenedOrNot) {
+  KillAt("RenameFile", 1, {"mv", *mount_ / "x/a", *mount_ / "x/c"});
+  ExpectSettled(before_, "/x/c=source /y/b=the target ");
+}
+
+TEST_F(KilledTest, AReplacementInAnotherDirectoryHappenedOrNot) {
+  KillAt("MoveFile", 1, {"mv", *mount_ / "x/a", *mount_ / "y/b"});
+  ExpectSettled(before_, "/y/b=source ");
+}
+
+TEST_F(KilledTest, AReplacementThatHadPutTheTargetAsideHappenedOrNot) {
+  KillAt("RenameFile", 2, {"mv", *mount_ / "x/a", *mount_ / "y/b"});
+  ExpectSettled(before_, "/y/b=source ");
+}
+
+TEST_F(KilledTest, ADeletionHappenedOrNot) {
+  KillAt("DeleteFile", 1, {"rm", *mount_ / "x/a"});
+  ExpectSettled(before_, "/y/b=the target ");
 }
 
 }  // namespace

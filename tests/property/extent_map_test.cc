@@ -1,13 +1,13 @@
 // The extent map against a naive model: one optional kind per byte. Operations come from a seed
 // that is printed when something differs.
+#include "cache/extent_map.h"
+
 #include <gtest/gtest.h>
 
 #include <array>
 #include <optional>
 #include <random>
 #include <vector>
-
-#include "cache/extent_map.h"
 
 namespace outboxfs::cache {
 namespace {

@@ -127,16 +127,17 @@ clouddrive::SubFilesReply Batch(const std::vector<std::string>& names) {
 TEST_F(CallsTest, AListingIsPutTogetherAndLosesItsImpossibleNames) {
   server_.SetFiles({Batch({"b", "..", "a"}), Batch({std::string("x\0y", 3), "c/d", "e"})});
   std::vector<std::string> names;
-  Result<std::vector<Entry>> entries = names_.List("/d", true, {});
-  ASSERT_TRUE(entries);
-  for (const Entry& entry : *entries) names.push_back(entry.name);
+  Result<DirContent> content = names_.List("/d", true, {});
+  ASSERT_TRUE(content);
+  for (const Entry& entry : content->entries) names.push_back(entry.name);
+  EXPECT_EQ(content->refused, 3U);
   EXPECT_EQ(names, (std::vector<std::string>{"b", "a", "e"}));
 }
 
 TEST_F(CallsTest, AListingThatBreaksInTheMiddleBeginsAgain) {
   server_.SetFiles({Batch({"a"}), Batch({"b"})});
   server_.FailNext("GetSubFiles", kUnavailable);
-  EXPECT_EQ(names_.List("/d", false, {}).value().size(), 2U);
+  EXPECT_EQ(names_.List("/d", false, {}).value().entries.size(), 2U);
 }
 
 clouddrive::GetUploadFileListResult Page(int first, int count) {

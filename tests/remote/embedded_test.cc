@@ -75,10 +75,10 @@ class EmbeddedTest : public testing::Test {
   }
   std::vector<std::string> Names(const std::string& dir) {
     std::vector<std::string> names;
-    Result<std::vector<Entry>> entries = names_.List(dir, true, {});
-    EXPECT_TRUE(entries);
-    if (!entries) return names;
-    for (const Entry& entry : *entries) names.push_back(entry.name);
+    Result<DirContent> content = names_.List(dir, true, {});
+    EXPECT_TRUE(content);
+    if (!content) return names;
+    for (const Entry& entry : content->entries) names.push_back(entry.name);
     return names;
   }
   static std::string Content(const std::string& path) {
@@ -116,7 +116,7 @@ TEST_F(EmbeddedTest, AWrongTokenIsSaidToBeWrong) {
 
 TEST_F(EmbeddedTest, ATokenThatMayNotIsRefusedPerCall) {
   server_.Change([](server::Knobs& knobs) { knobs.denied_permissions = "allow_list"; });
-  Result<std::vector<Entry>> entries = names_.List("/", false, {});
+  Result<DirContent> entries = names_.List("/", false, {});
   ASSERT_FALSE(entries);
   EXPECT_EQ(entries.error().code, EACCES);
   EXPECT_EQ(entries.error().retry, Retry::kPark);
@@ -271,7 +271,7 @@ TEST_F(EmbeddedTest, AfterARestartOfTheServerTheSameConnectionWorksAgain) {
   auto channel = remote_->uploads().OpenChannel("d", {}).value();
   server_.Restart();
   EXPECT_EQ(channel->Next().error().code, EPIPE);
-  Result<std::vector<Entry>> entries = names_.List("/", false, {});
+  Result<DirContent> entries = names_.List("/", false, {});
   EXPECT_TRUE(entries) << entries.error().text;
   EXPECT_TRUE(remote_->uploads().OpenChannel("d", {}));
 }

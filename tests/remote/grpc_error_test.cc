@@ -76,6 +76,46 @@ struct TextCase {
   Retry retry;
 };
 
+TEST(FromServerText, NamesAndNumbersAreNoReason) {
+  for (const std::string text : {
+           "cannot move /docs/quota.xlsx",
+           "cannot delete quota.xlsx",
+           "wrote 429 of 500 bytes",
+           "delete 'my quota.txt' failed",
+           "rename \"no space/b\" failed",
+           "throttle.log is locked",
+           "hash 0429e1 differs from 4290",
+           "the unthrottled line broke",
+           "size 1429",
+           "https://cloud/throttled failed",
+           "cannot open D:\\storage\\quota",
+       }) {
+    EXPECT_EQ(FromServerText(text, "Call").code, EIO) << text;
+    EXPECT_EQ(FromServerText(text, "Call").retry, Retry::kBackoff) << text;
+  }
+}
+
+TEST(FromServerText, AReasonBesideANameIsOne) {
+  for (const std::string text : {
+           "/docs/plan.txt: quota exceeded",
+           "upload of 'a b.txt': Storage quota exceeded.",
+           "{\"reason\":\"storageQuotaExceeded\",\"file\":\"/a/b\"}",
+           "QUOTA_EXCEEDED",
+           "上传/a/b.txt失败：空间不足",
+       }) {
+    EXPECT_EQ(FromServerText(text, "Call").code, ENOSPC) << text;
+  }
+  for (const std::string text : {
+           "{\"code\":429,\"url\":\"https://api/x\"}",
+           "rateLimitExceeded",
+           "TooManyRequests",
+           "rate_limit_exceeded",
+           "status: 429",
+       }) {
+    EXPECT_EQ(FromServerText(text, "Call").code, EAGAIN) << text;
+  }
+}
+
 TEST(FromServerText, ReadsTheReasonOutOfTheWords) {
   const TextCase cases[] = {
       {"", EIO, Retry::kBackoff},

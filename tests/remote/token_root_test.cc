@@ -100,7 +100,7 @@ TEST_P(RestrictedToken, EveryCallReachesItsFolder) {
 
   const auto listed = names.List(folder, true, {});
   ASSERT_TRUE(listed) << listed.error().text;
-  EXPECT_EQ(listed->size(), 2U);
+  EXPECT_EQ(listed->entries.size(), 2U);
   const auto found = names.Find(folder + "/file", {});
   ASSERT_TRUE(found) << found.error().text;
   EXPECT_EQ(found->size, 3U);

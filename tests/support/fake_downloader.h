@@ -6,6 +6,7 @@
 #include <cstring>
 #include <deque>
 #include <map>
+#include <set>
 #include <string>
 #include <utility>
 
@@ -68,12 +69,20 @@ class FakeDownloader final : public remote::Downloader {
     if (!out.empty()) std::memcpy(out.data(), content.data() + offset, out.size());
     return {};
   }
-  void Forget(const std::string&) override {}
+  void Forget(const std::string& path) override ABSL_LOCKS_EXCLUDED(mu_) {
+    MutexLock lock(mu_);
+    forgotten_.insert(path);
+  }
+  bool WasForgotten(const std::string& path) const ABSL_LOCKS_EXCLUDED(mu_) {
+    MutexLock lock(mu_);
+    return forgotten_.contains(path);
+  }
 
  private:
   mutable Mutex mu_;
   CondVar changed_;
   std::map<std::string, std::string> files_ ABSL_GUARDED_BY(mu_);
+  std::set<std::string> forgotten_ ABSL_GUARDED_BY(mu_);
   std::deque<Error> failures_ ABSL_GUARDED_BY(mu_);
   bool held_ ABSL_GUARDED_BY(mu_) = false;
   int fetches_ ABSL_GUARDED_BY(mu_) = 0;

@@ -39,6 +39,11 @@ class FakeNamespaceApi final : public remote::NamespaceApi {
     entry.hashes = std::move(hashes);
     AddEntry(Parent(path), std::move(entry));
   }
+  // So many entries of `dir` have names that cannot be shown.
+  void SetRefused(const std::string& dir, size_t count) ABSL_LOCKS_EXCLUDED(mu_) {
+    MutexLock lock(mu_);
+    refused_[dir] = count;
+  }
   // Every entry of that name goes, and what is below it.
   void Remove(const std::string& path) ABSL_LOCKS_EXCLUDED(mu_) {
     MutexLock lock(mu_);
@@ -109,14 +114,14 @@ class FakeNamespaceApi final : public remote::NamespaceApi {
   }
 
   // --- NamespaceApi.
-  Result<std::vector<Entry>> List(const std::string& dir, bool force_refresh,
+  Result<remote::DirContent> List(const std::string& dir, bool force_refresh,
                                   const std::stop_token& stop) override {
     MutexLock lock(mu_);
     Status fine = EnterLocked("List", dir + (force_refresh ? " force" : ""), stop);
     if (!fine) return Fail(fine.error());
     const auto at = dirs_.find(dir);
     if (at == dirs_.end()) return Fail(ENOENT, "List: no such directory");
-    return at->second;
+    return remote::DirContent{at->second, refused_[dir]};
   }
   Result<Entry> Find(const std::string& path, const std::stop_token& stop) override {
     MutexLock lock(mu_);
@@ -279,6 +284,7 @@ class FakeNamespaceApi final : public remote::NamespaceApi {
   mutable Mutex mu_;
   mutable CondVar changed_;
   std::map<std::string, std::vector<Entry>> dirs_ ABSL_GUARDED_BY(mu_);
+  std::map<std::string, size_t> refused_ ABSL_GUARDED_BY(mu_);
   std::map<std::string, int> counts_ ABSL_GUARDED_BY(mu_);
   std::map<std::string, std::deque<Error>> failures_ ABSL_GUARDED_BY(mu_);
   std::map<std::string, bool> held_ ABSL_GUARDED_BY(mu_);

@@ -6,6 +6,7 @@
 //   api.Send({"u1", remote::ReadRequest{0, 10, false}});
 #pragma once
 
+#include <algorithm>
 #include <cerrno>
 #include <chrono>
 #include <deque>
@@ -53,6 +54,10 @@ class FakeUploadApi final : public remote::UploadApi {
     ++breaks_;
     changed_.NotifyAll();
   }
+  void StopFailing(const std::string& call) ABSL_LOCKS_EXCLUDED(mu_) {
+    MutexLock lock(mu_);
+    failures_[call].clear();
+  }
   // `call` is the method's name: "Start", "AnswerRead", ...
   void FailNext(const std::string& call, Error error, int times = 1) ABSL_LOCKS_EXCLUDED(mu_) {
     MutexLock lock(mu_);
@@ -86,6 +91,11 @@ class FakeUploadApi final : public remote::UploadApi {
   std::vector<Answer> Answers() const ABSL_LOCKS_EXCLUDED(mu_) {
     MutexLock lock(mu_);
     return answers_;
+  }
+  // The most bytes that were in running AnswerRead calls at a time.
+  uint64_t MostInFlight() const ABSL_LOCKS_EXCLUDED(mu_) {
+    MutexLock lock(mu_);
+    return most_in_flight_;
   }
   std::vector<remote::HashReport> Hashes() const ABSL_LOCKS_EXCLUDED(mu_) {
     MutexLock lock(mu_);
@@ -133,7 +143,11 @@ class FakeUploadApi final : public remote::UploadApi {
   }
   Status AnswerRead(const remote::ReadAnswer& answer, const std::stop_token& stop) override {
     MutexLock lock(mu_);
-    if (Status fine = EnterLocked("AnswerRead", stop); !fine) return fine;
+    in_flight_ += answer.data.size();
+    most_in_flight_ = std::max(most_in_flight_, in_flight_);
+    const Status fine = EnterLocked("AnswerRead", stop);
+    in_flight_ -= answer.data.size();
+    if (!fine) return fine;
     answers_.push_back(
         {answer.upload_id, answer.offset, answer.lazy_read, answer.is_last_chunk,
          std::string(reinterpret_cast<const char*>(answer.data.data()), answer.data.size())});
@@ -216,6 +230,8 @@ class FakeUploadApi final : public remote::UploadApi {
   std::vector<Answer> answers_ ABSL_GUARDED_BY(mu_);
   std::vector<remote::HashReport> hashes_ ABSL_GUARDED_BY(mu_);
   std::vector<std::string> cancelled_ ABSL_GUARDED_BY(mu_);
+  uint64_t in_flight_ ABSL_GUARDED_BY(mu_) = 0;
+  uint64_t most_in_flight_ ABSL_GUARDED_BY(mu_) = 0;
 };
 
 }  // namespace outboxfs::test

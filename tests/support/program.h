@@ -96,6 +96,7 @@ class ProgramMount {
   // kill -9 of the daemon; the mount stays behind dead. Asks for its pid by a program, which
   // inherits this process's files and closes them: name it where that close must not be.
   void Kill(std::string pid = "");
+  std::string Pid() const { return Status(".pid"); }
   // Files in the staging directory that have bytes (empty ones are kept ready for use).
   size_t StagedFiles() const;
   std::string Log() const;

@@ -40,8 +40,8 @@ inline upload::UploadOptions QuickOptions() {
 class UploadRoom {
  public:
   UploadRoom(remote::UploadApi& uploads, remote::NamespaceApi& names,
-             upload::UploadOptions options = QuickOptions())
-      : uploads_(uploads), names_(names), options_(std::move(options)) {
+             upload::UploadOptions options = QuickOptions(), const Clock& clock = RealClock())
+      : uploads_(uploads), names_(names), options_(std::move(options)), clock_(clock) {
     Open();
   }
 
@@ -69,7 +69,7 @@ class UploadRoom {
   void StopUploader() { uploader_.reset(); }
   void StartUploader() {
     dirs_ = std::make_unique<remote::DirCache>(names_, RealClock(), std::chrono::minutes(5));
-    uploader_ = upload::Uploader::Start(*store_, uploads_, names_, *dirs_, RealClock(), options_);
+    uploader_ = upload::Uploader::Start(*store_, uploads_, names_, *dirs_, clock_, options_);
   }
 
   cache::ItemId MakeDir(const std::string& path) {
@@ -160,6 +160,7 @@ class UploadRoom {
   remote::UploadApi& uploads_;
   remote::NamespaceApi& names_;
   upload::UploadOptions options_;
+  const Clock& clock_;  // the uploader's
   std::unique_ptr<cache::Store> store_;
   std::unique_ptr<cache::Feed::Reader> watch_;
   std::unique_ptr<remote::DirCache> dirs_;

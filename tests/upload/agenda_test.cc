@@ -124,5 +124,52 @@ TEST(Agenda, ANewTaskReplacesTheOldAndDropForgets) {
   EXPECT_FALSE(agenda.TakeNext(kNow, kAll));
 }
 
+TEST(Agenda, WhatWasBegunGoesOnOnlyAtAPathThatNobodyElseHas) {
+  Agenda agenda;
+  Agenda::Task task = TaskOf(1, "/new", 10);
+  task.begun = "/old";
+  agenda.Claim("/old", 2);
+  agenda.Put(task);
+  EXPECT_FALSE(agenda.TakeNext(kNow, kAll));
+  EXPECT_EQ(agenda.WaitsFor(1), "for another operation on this name");
+  agenda.ReleaseAll(2);
+  EXPECT_EQ(agenda.TakeNext(kNow, kAll), 1U);
+  EXPECT_EQ(agenda.HolderOf("/old"), 1U);
+  EXPECT_EQ(agenda.HolderOf("/new"), 1U);
+}
+
+TEST(Agenda, FilesThatWereBegunAndSwappedTheirNamesDoNotWaitForEachOther) {
+  Agenda agenda;
+  Agenda::Task a = TaskOf(1, "/b", 10);
+  a.begun = "/a";
+  Agenda::Task b = TaskOf(2, "/a", 20);
+  b.begun = "/b";
+  agenda.KeepOnly(1, "/a", false);
+  agenda.KeepOnly(2, "/b", false);
+  agenda.Put(a);
+  agenda.Put(b);
+  EXPECT_EQ(agenda.TakeNext(kNow, kAll), 1U);
+  EXPECT_EQ(agenda.TakeNext(kNow, kAll), 2U);
+  EXPECT_EQ(agenda.HolderOf("/a"), 1U);
+  EXPECT_EQ(agenda.HolderOf("/b"), 2U);
+}
+
+TEST(Agenda, AnItemThatWaitsKeepsWhereItWasBegunAndNothingElse) {
+  Agenda agenda;
+  agenda.Claim("/a", 1);
+  agenda.Claim("/b", 1);
+  agenda.Put(TaskOf(2, "/a", 10));
+  agenda.Put(TaskOf(3, "/b", 20));
+  EXPECT_FALSE(agenda.TakeNext(kNow, kAll));
+  agenda.KeepOnly(1, "/a", false);
+  EXPECT_EQ(agenda.TakeNext(kNow, kAll), 3U);
+  EXPECT_FALSE(agenda.TakeNext(kNow, kAll));
+  EXPECT_EQ(agenda.CountStuck(), 0U);
+  agenda.KeepOnly(1, "/a", true);
+  EXPECT_EQ(agenda.CountStuck(), 1U);
+  agenda.KeepOnly(1, "", false);
+  EXPECT_EQ(agenda.TakeNext(kNow, kAll), 2U);
+}
+
 }  // namespace
 }  // namespace outboxfs::upload

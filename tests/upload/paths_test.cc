@@ -48,5 +48,13 @@ TEST(Paths, TemporaryNamesAreRecognised) {
   EXPECT_FALSE(IsTempName("obx-0123abcd-0000001f"));
 }
 
+TEST(Paths, ARenamesTemporaryNameIsOursButNeverAnUploads) {
+  const std::string name = remote::PassingName("0123abcd", 7, "film.mkv");
+  EXPECT_TRUE(remote::IsTempNameOf("0123abcd", name));
+  EXPECT_FALSE(remote::IsTempNameOf("0123abce", name));
+  EXPECT_NE(name, TempName("0123abcd", 7, "film.mkv"));
+  EXPECT_TRUE(name.ends_with(".mkv"));
+}
+
 }  // namespace
 }  // namespace outboxfs::upload

@@ -86,15 +86,32 @@ TEST(Policy, BackoffDoublesToItsMaximumWithAQuarterOfChance) {
 }
 
 TEST(Policy, TerminalStatusesAreTriedAgainParkedOrPauseEverything) {
-  EXPECT_EQ(FromStatus({UploadStatus::kError, "upstream broke"}).retry, Retry::kBackoff);
-  EXPECT_EQ(FromStatus({UploadStatus::kFatalError, ""}).retry, Retry::kPark);
-  EXPECT_EQ(FromStatus({UploadStatus::kCancelled, ""}).retry, Retry::kPark);
-  EXPECT_EQ(FromStatus({UploadStatus::kIgnored, ""}).retry, Retry::kPark);
-  EXPECT_EQ(FromStatus({UploadStatus::kError, "HTTP 429 Too Many Requests"}).retry,
+  EXPECT_EQ(FromStatus({UploadStatus::kError, "upstream broke"}, "/f").retry, Retry::kBackoff);
+  EXPECT_EQ(FromStatus({UploadStatus::kFatalError, ""}, "/f").retry, Retry::kPark);
+  EXPECT_EQ(FromStatus({UploadStatus::kCancelled, ""}, "/f").retry, Retry::kPark);
+  EXPECT_EQ(FromStatus({UploadStatus::kIgnored, ""}, "/f").retry, Retry::kPark);
+  EXPECT_EQ(FromStatus({UploadStatus::kError, "HTTP 429 Too Many Requests"}, "/f").retry,
             Retry::kPauseAll);
-  EXPECT_EQ(FromStatus({UploadStatus::kFatalError, "Quota exceeded"}).retry, Retry::kPauseAll);
-  EXPECT_NE(FromStatus({UploadStatus::kError, "upstream broke"}).text.find("upstream broke"),
+  EXPECT_EQ(FromStatus({UploadStatus::kFatalError, "Quota exceeded"}, "/f").retry,
+            Retry::kPauseAll);
+  EXPECT_NE(FromStatus({UploadStatus::kError, "upstream broke"}, "/f").text.find("upstream broke"),
             std::string::npos);
+}
+
+TEST(Policy, WordsAreFoundAsWordsAndNotInOurOwnName) {
+  for (const std::string text : {"wrote 1429 bytes", "4290 of 5000", "id 7f429a", "unthrottled",
+                                 "/docs/quota of 2024: locked", "cannot store quota of 2024"}) {
+    EXPECT_EQ(FromStatus({UploadStatus::kError, text}, "/docs/quota of 2024").retry,
+              Retry::kBackoff)
+        << text;
+  }
+  for (const std::string text :
+       {"/docs/quota of 2024: quota exceeded", "status 429", "storageQuotaExceeded",
+        "invalid user plan", "访问频繁", "rate limit", "throttled by the cloud"}) {
+    EXPECT_EQ(FromStatus({UploadStatus::kError, text}, "/docs/quota of 2024").retry,
+              Retry::kPauseAll)
+        << text;
+  }
 }
 
 TEST(Policy, FinishAndSkippedAreSuccess) {

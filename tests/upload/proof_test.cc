@@ -28,6 +28,7 @@ Evidence Served(uint64_t size) {
   Evidence evidence;
   evidence.size = size;
   evidence.served_whole = true;
+  evidence.reported = true;
   return evidence;
 }
 
@@ -48,7 +49,7 @@ TEST(Proof, ServedBytesOrAGivenHashProveTogetherWithTheSize) {
   EXPECT_EQ(FindingOf({File(5)}, Served(5)), Finding::kProven);
   Evidence given;
   given.size = 5;
-  given.hash_given = true;
+  given.hash_given = given.reported = true;
   EXPECT_EQ(FindingOf({File(5)}, given), Finding::kProven);
 }
 
@@ -86,6 +87,18 @@ TEST(Proof, TheOldEntryProvesNothingUnlessItsHashIsOurs) {
   evidence.digests = {{kSha1, "aa"}};
   evidence.replaced = IdentityOf(File(5, {{HashType::kSha1, "aa"}}));
   EXPECT_EQ(FindingOf({File(5, {{HashType::kSha1, "aa"}})}, evidence), Finding::kProven);
+}
+
+TEST(Proof, WithoutAReportOnlyANewHashProves) {
+  Evidence evidence = Served(5);
+  evidence.reported = false;
+  evidence.hash_given = true;
+  EXPECT_EQ(FindingOf({File(5)}, evidence), Finding::kUnproven);
+  evidence.digests = {{kSha1, "aa"}};
+  const Entry hashed = File(5, {{HashType::kSha1, "aa"}});
+  EXPECT_EQ(FindingOf({hashed}, evidence), Finding::kProven);
+  evidence.replaced = IdentityOf(hashed);
+  EXPECT_EQ(FindingOf({hashed}, evidence), Finding::kOld);
 }
 
 TEST(Proof, AnOldEntryOfAnotherSizeIsLagNotALie) {

@@ -2,6 +2,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <atomic>
 #include <cerrno>
 
 #include "support/fake_namespace_api.h"
@@ -40,6 +41,11 @@ class RoomTest : public ::testing::Test {
     const int before = starts_++;
     EXPECT_TRUE(api_.AwaitCount("Start", before + 1));
     return id;
+  }
+  // Until the cache knows the upload's id.
+  bool AwaitId(cache::ItemId id, const std::string& upload_id) {
+    return room().Await(
+        id, [&upload_id](const auto& item) { return item && item->upload_id == upload_id; });
   }
   // Everything is read, then Finish, as a server of manners does.
   void Serve(const std::string& upload_id, const std::string& path, const std::string& content,
@@ -441,6 +447,315 @@ TEST_F(RoomTest, StoppingEndsEverythingThatWaits) {
   Serve("u1", "/f", "content");
   EXPECT_TRUE(room().AwaitStatus([](const auto& status) { return status.uploads_done == 1; }));
   EXPECT_EQ(api_.Count("Start"), 1);
+}
+
+// ---- Several items and one path ---------------------------------------------------------------
+
+const Error kNotNow{EIO, Retry::kBackoff, "not now"};
+
+// The deleted file's upload may still come to its end: until it is gone for sure, nothing else of
+// that name starts, and then only its own result may be deleted.
+TEST_F(RoomTest, AFileOfTheSameNameWaitsUntilTheDeletedOnesUploadIsGone) {
+  std::vector<size_t> cancelled_before;
+  api_.OnStart([&](const StartRequest&, const std::string&) {
+    cancelled_before.push_back(api_.Cancelled().size());
+  });
+  const auto first = Started("/t", "content");
+  api_.FailNext("ControlUpload", kNotNow, 4);
+  ASSERT_TRUE(room().store().Remove("/t", false));
+  ASSERT_TRUE(api_.AwaitCount("ControlUpload", 1));
+  const auto second = Started("/t", "contenT");
+  Serve("u2", "/t", "contenT");
+  ASSERT_TRUE(room().AwaitGone(second));
+  EXPECT_EQ(cancelled_before, (std::vector<size_t>{0, 1}));
+  ASSERT_TRUE(room().AwaitGone(first));
+  EXPECT_EQ(names_.Content("/").size(), 1U);
+  EXPECT_EQ(names_.Count("Delete"), 0);
+}
+
+TEST_F(RoomTest, ItWaitsAlsoAfterARestart) {
+  ASSERT_TRUE(AwaitId(Started("/t", "content"), "u1"));
+  room().StopUploader();
+  ASSERT_TRUE(room().store().Remove("/t", false));
+  const auto second = room().Write("/t", "contenT");
+  room().Close();
+  std::vector<size_t> cancelled_before;
+  api_.OnStart([&](const StartRequest&, const std::string&) {
+    cancelled_before.push_back(api_.Cancelled().size());
+  });
+  api_.FailNext("ControlUpload", kNotNow, 4);
+  room().Open();
+  ASSERT_TRUE(AwaitId(second, "u2"));
+  EXPECT_EQ(cancelled_before, std::vector<size_t>{1});
+}
+
+// Cleaning starts late, and something stands at the path by then.
+class LateCleaning : public RoomTest {
+ protected:
+  cache::ItemId DeleteWhileStopped() {
+    const auto id = Started("/t", "content");
+    EXPECT_TRUE(AwaitId(id, "u1"));
+    room().StopUploader();
+    EXPECT_TRUE(room().store().Remove("/t", false));
+    return id;
+  }
+  void Finished() { api_.SetQueue({{"u1", "/t", 7, UploadStatus::kFinish, ""}}); }
+  bool IsThereAfterCleaning(cache::ItemId id) {
+    api_.FailNext("ControlUpload", {ENOENT, Retry::kBackoff, "Upload session not found"});
+    room().StartUploader();
+    EXPECT_TRUE(room().AwaitGone(id));
+    return !names_.Content("/").empty();
+  }
+};
+
+TEST_F(LateCleaning, DeletesWhatTheQueueSaysIsFinished) {
+  const auto id = DeleteWhileStopped();
+  Finished();
+  names_.AddFile("/t", 7);
+  EXPECT_FALSE(IsThereAfterCleaning(id));
+}
+
+TEST_F(LateCleaning, LeavesAFileThatNothingProvesToBeOurs) {
+  const auto id = DeleteWhileStopped();
+  names_.AddFile("/t", 7);
+  EXPECT_TRUE(IsThereAfterCleaning(id));
+}
+
+TEST_F(LateCleaning, LeavesAFileOfAnotherSize) {
+  const auto id = DeleteWhileStopped();
+  Finished();
+  names_.AddFile("/t", 8);
+  EXPECT_TRUE(IsThereAfterCleaning(id));
+}
+
+TEST_F(LateCleaning, LeavesAFileThatTheMountShows) {
+  const auto id = DeleteWhileStopped();
+  Finished();
+  names_.AddFile("/t", 7);
+  cache::Memory memory;
+  memory.path = "/t";
+  memory.ino = room().store().NewIno();
+  memory.identity.size = 7;
+  memory.confirmed = true;
+  ASSERT_TRUE(room().store().Remember(memory));
+  EXPECT_TRUE(IsThereAfterCleaning(id));
+}
+
+TEST_F(RoomTest, AnUploadThatWaitsKeepsItsPathAlsoWhenItsFileIsRenamed) {
+  options_.backoff_first = options_.backoff_max = 1h;
+  api_.FailNext("Start", {ETIMEDOUT, Retry::kBackoff, "deadline"});
+  const auto first = room().Write("/f", "content");
+  ASSERT_TRUE(room().Await(first, [](const auto& item) { return item && item->attempts == 1; }));
+  ASSERT_TRUE(room().store().Rename("/f", "/g", false));
+  const auto second = room().Write("/f", "other");
+  ASSERT_TRUE(room().AwaitStatus([second](const auto& status) {
+    return std::any_of(status.items.begin(), status.items.end(), [second](const auto& item) {
+      return item.id == second && item.note.find("another operation") != std::string::npos;
+    });
+  }));
+  EXPECT_EQ(api_.Count("Start"), 1);
+  room().uploader().Hurry(first);
+  ASSERT_TRUE(api_.AwaitCount("Start", 2));
+  ASSERT_TRUE(api_.Await([this] { return api_.Starts().size() == 1; }));
+  EXPECT_EQ(api_.Starts()[0].path, "/g");
+  Serve("u1", "/g", "content");
+  ASSERT_TRUE(room().AwaitGone(first));
+  ASSERT_TRUE(api_.AwaitCount("Start", 3));
+}
+
+TEST_F(RoomTest, AFileThatIsDeletedWhileItIsBeingPlacedDoesNotStay) {
+  names_.AddFile("/f", 3);
+  const auto id = Started("/f", "content");
+  names_.Hold("Rename");
+  Serve("u1", api_.Starts()[0].path, "content");
+  ASSERT_TRUE(names_.AwaitCount("Rename", 1));
+  ASSERT_TRUE(room().store().Remove("/f", false));
+  names_.Release("Rename");
+  ASSERT_TRUE(room().AwaitGone(id));
+  EXPECT_TRUE(names_.Content("/").empty());
+}
+
+TEST_F(RoomTest, ADeletedFileThatWaitsForAPlaceDoesNotWaitOn) {
+  options_.silence = 1h;
+  const auto holder = Started("/b", "holder");
+  ASSERT_TRUE(room().store().Rename("/b", "/c", false));
+  const auto id = Started("/a", "content");
+  ASSERT_TRUE(room().store().Rename("/a", "/b", false));
+  Serve("u2", "/a", "content");
+  ASSERT_TRUE(room().AwaitStatus([id](const auto& status) {
+    return std::any_of(status.items.begin(), status.items.end(), [id](const auto& item) {
+      return item.id == id && item.phase == upload::Phase::kPlacing;
+    });
+  }));
+  ASSERT_TRUE(room().store().Remove("/b", false));
+  ASSERT_TRUE(room().AwaitGone(id));
+  EXPECT_TRUE(room().store().Get(holder));
+  EXPECT_TRUE(names_.Content("/").empty());
+}
+
+// ---- Doing nothing ----------------------------------------------------------------------------
+
+// Counts how often the time is asked for: a thread that spins does so all the time.
+class CountingClock final : public Clock {
+ public:
+  SteadyTime Now() const override {
+    ++asked_;
+    return RealClock().Now();
+  }
+  int64_t WallNs() const override { return RealClock().WallNs(); }
+  uint64_t asked() const { return asked_; }
+
+ private:
+  mutable std::atomic<uint64_t> asked_{0};
+};
+
+TEST_F(RoomTest, NothingSpinsWhileTheChannelIsDownOrTheQueueIsPaused) {
+  CountingClock clock;
+  const auto asked_meanwhile = [&](UploadRoom& room) {
+    const uint64_t before = clock.asked();
+    const SteadyTime until = RealClock().Now() + 200ms;
+    room.AwaitStatus([until](const auto& /*status*/) { return RealClock().Now() >= until; });
+    return clock.asked() - before;
+  };
+  api_.Hold("OpenChannel");
+  options_.backoff_max = 10min;
+  UploadRoom room(api_, names_, options_, clock);
+  const auto id = room.Write("/a", "content");
+  ASSERT_TRUE(room.AwaitState(id, State::kWaiting));
+  EXPECT_LT(asked_meanwhile(room), 1000U);  // mostly the status calls' own
+  api_.FailNext("Start", {EACCES, Retry::kPauseAll, "invalid user plan"});
+  api_.Release("OpenChannel");
+  ASSERT_TRUE(room.AwaitStatus([](const auto& status) { return !status.paused_reason.empty(); }));
+  room.Write("/b", "content");
+  EXPECT_LT(asked_meanwhile(room), 1000U);
+}
+
+TEST_F(RoomTest, ADeletedFileThatIsHeldOpenKeepsNobodyBusy) {
+  options_.write_back = 1h;
+  const auto id = room().Write("/f", "content");
+  ASSERT_TRUE(room().AwaitState(id, State::kWaiting));
+  const auto pin = room().store().PinFile(id, false);
+  ASSERT_TRUE(pin);
+  ASSERT_TRUE(room().store().Remove("/f", false));
+  const SteadyTime deadline = RealClock().Now() + kPatience;
+  EXPECT_EQ(room().uploader().Drain(deadline, {}), 0U);
+  EXPECT_LT(RealClock().Now(), deadline);
+  EXPECT_EQ(api_.Count("Start"), 0);
+}
+
+TEST_F(RoomTest, ADeletedFileThatIsHeldOpenInFlightIsForgotten) {
+  const auto id = Started("/f", "content");
+  const auto pin = room().store().PinFile(id, false);
+  ASSERT_TRUE(pin);
+  ASSERT_TRUE(room().store().Remove("/f", false));
+  ASSERT_TRUE(api_.Await([this] { return !api_.Cancelled().empty(); }));
+  const SteadyTime deadline = RealClock().Now() + kPatience;
+  EXPECT_EQ(room().uploader().Drain(deadline, {}), 0U);
+  EXPECT_LT(RealClock().Now(), deadline);
+}
+
+// ---- What the server says of a running upload ---------------------------------------------------
+
+TEST_F(RoomTest, AnUploadThatIsUnknownForAMomentGoesOn) {
+  api_.OnStart([this](const StartRequest& request, const std::string& id) {
+    api_.SetQueue({{id, request.path, request.size, UploadStatus::kTransfer, ""}});
+  });
+  const Error unknown{ENOENT, Retry::kBackoff, "Upload session not found"};
+  const auto id = Started("/f", "content");
+  api_.FailNext("AnswerRead", unknown);
+  api_.FailNext("ReportHash", unknown);
+  api_.Send({"u1", HashRequest{2, 0}});
+  ASSERT_TRUE(api_.Await([this] { return !api_.Hashes().empty(); }));
+  Serve("u1", "/f", "content");
+  ASSERT_TRUE(room().AwaitGone(id));
+  EXPECT_EQ(api_.Count("Start"), 1);
+}
+
+TEST_F(RoomTest, AnAnswerThatNeverLeftIsNoProof) {
+  const auto id = Started("/f", "content");
+  api_.FailNext("AnswerRead", {EIO, Retry::kBackoff, "unavailable"}, 1000);
+  api_.Send({"u1", ReadRequest{0, 7, false}});
+  ASSERT_TRUE(api_.AwaitCount("AnswerRead", 1));
+  names_.AddFile("/f", 7);
+  api_.SendStatus("u1", UploadStatus::kFinish);
+  ASSERT_TRUE(room().Await(id, [](const auto& item) { return !item || item->attempts > 0; }));
+  ASSERT_TRUE(room().store().Get(id));
+  EXPECT_NE(room().ReasonOf(id).find("unproven"), std::string::npos);
+}
+
+TEST_F(RoomTest, AnAnswerThatMayHaveArrivedIsBelievedTogetherWithFinish) {
+  const auto id = Started("/f", "content");
+  api_.FailNext("AnswerRead", {ETIMEDOUT, Retry::kBackoff, "deadline"});
+  api_.Send({"u1", ReadRequest{0, 7, false}});
+  ASSERT_TRUE(api_.AwaitCount("AnswerRead", 1));
+  names_.AddFile("/f", 7);
+  api_.SendStatus("u1", UploadStatus::kFinish);
+  EXPECT_TRUE(room().AwaitGone(id));
+}
+
+TEST_F(RoomTest, WithoutAReportAndAQueueOnlyAListedHashIsProof) {
+  api_.FailNext("ListUploads", {EACCES, Retry::kPark, "permission denied"}, 1000);
+  const auto id = Started("/f", "content");
+  names_.AddFile("/f", 7);
+  api_.Send({"u1", ReadRequest{0, 7, false}});
+  ASSERT_TRUE(api_.Await([&] { return api_.Answers().size() == 1; }));
+  ASSERT_TRUE(api_.AwaitCount("ListUploads", 4));
+  ASSERT_TRUE(room().store().Get(id));
+  names_.Remove("/f");
+  names_.AddFile("/f", 7, HashesOf("content"));
+  EXPECT_TRUE(room().AwaitGone(id));
+}
+
+TEST_F(RoomTest, AfterARestartWithoutAQueueTheRightSizeIsNoProof) {
+  const auto id = Started("/f", "content");
+  ASSERT_TRUE(AwaitId(id, "u1"));
+  api_.Send({"u1", ReadRequest{0, 7, false}});
+  ASSERT_TRUE(api_.Await([&] { return room().store().ServedWhole(id, 1); }));
+  room().Close();
+  names_.AddFile("/f", 7);
+  api_.FailNext("ListUploads", {EACCES, Retry::kPark, "permission denied"}, 1000);
+  room().Open();
+  ASSERT_TRUE(api_.AwaitCount("Start", 2));
+  EXPECT_EQ(api_.Cancelled(), std::vector<std::string>{"u1"});
+  EXPECT_TRUE(room().store().Get(id));
+}
+
+TEST_F(RoomTest, ACancelThatIsForbiddenIsNotInsistedOn) {
+  const auto first = Started("/f", "content");
+  api_.FailNext("ControlUpload", {EACCES, Retry::kPark, "permission denied"}, 1000);
+  ASSERT_TRUE(room().store().Remove("/f", false));
+  ASSERT_TRUE(room().AwaitGone(first));
+  Started("/f", "other");
+}
+
+TEST_F(RoomTest, MessagesThatGoToAnotherClientAreNotWaitedForForEver) {
+  options_.silence = 30ms;
+  api_.OnStart([this](const StartRequest& request, const std::string& id) {
+    api_.SetQueue({{id, request.path, request.size, UploadStatus::kTransfer, ""}});
+  });
+  const auto id = Started("/f", "content");
+  ASSERT_TRUE(room().Await(id, [](const auto& item) { return item && item->attempts > 0; }));
+  EXPECT_NE(room().ReasonOf(id).find("another client"), std::string::npos);
+  ASSERT_TRUE(api_.AwaitCount("Start", 2));
+  EXPECT_EQ(api_.Cancelled()[0], "u1");
+  Serve("u2", "/f", "content");
+  EXPECT_TRUE(room().AwaitGone(id));
+}
+
+TEST_F(RoomTest, TheReadWindowBoundsTheBytesInFlight) {
+  options_.read_window = 4 << 20;  // a piece counts twice
+  const std::string content = Pattern(8 << 20);
+  const auto id = Started("/f", content);
+  api_.Hold("AnswerRead");
+  api_.Send({"u1", ReadRequest{0, content.size(), false}});
+  ASSERT_TRUE(api_.AwaitCount("AnswerRead", 2));
+  Started("/g", "another round through every thread");
+  api_.Release("AnswerRead");
+  ASSERT_TRUE(api_.Await([&] { return api_.Answers().size() == 8; }));
+  EXPECT_EQ(api_.MostInFlight(), 2U << 20);
+  names_.AddFile("/f", content.size());
+  api_.SendStatus("u1", UploadStatus::kFinish);
+  EXPECT_TRUE(room().AwaitGone(id));
 }
 
 }  // namespace

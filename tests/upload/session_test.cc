@@ -281,6 +281,137 @@ TEST_F(SessionTest, CleaningThatFailsIsReported) {
   EXPECT_EQ(Get<action::End>(end)->outcome, Outcome::kNotCleaned);
 }
 
+TEST_F(SessionTest, DamageThatIsFoundWhileVerifyingLeavesTheServersCopyAlone) {
+  ToVerifying();
+  const Actions end = session_.On(
+      event::Troubled{{Trouble::Kind::kUnreadable, {EILSEQ, Retry::kBackoff, "damaged"}}});
+  EXPECT_FALSE(Has<action::Clean>(end));
+  ASSERT_TRUE(Has<action::End>(end));
+  EXPECT_EQ(Get<action::End>(end)->error.retry, Retry::kPark);
+  EXPECT_FALSE(Get<action::End>(end)->upload_over);
+}
+
+TEST_F(SessionTest, DamageThatIsFoundWhileServingCancelsAndDeletesNothing) {
+  ToServing();
+  const Actions actions = session_.On(
+      event::Troubled{{Trouble::Kind::kUnreadable, {EILSEQ, Retry::kBackoff, "damaged"}}});
+  ASSERT_TRUE(Has<action::Clean>(actions));
+  EXPECT_TRUE(Get<action::Clean>(actions)->cancel_only);
+  const Actions end = session_.On(event::Cleaned{});
+  ASSERT_TRUE(Has<action::End>(end));
+  EXPECT_FALSE(Get<action::End>(end)->upload_over);
+}
+
+TEST_F(SessionTest, WhatNeverShowsUpParksAtTheThirdEnd) {
+  for (const auto finding : {Finding::kAbsent, Finding::kPending, Finding::kOld}) {
+    for (const int unseen : {1, 2, 3}) {
+      Session session(SomeItem());
+      session.Begin();
+      session.On(Free());
+      session.On(event::Started{"u1"});
+      session.On(Says(UploadStatus::kFinish));
+      event::Judged judged = Found(finding, false, true);
+      judged.unseen = unseen;
+      const Actions end = session.On(judged);
+      ASSERT_TRUE(Has<action::End>(end));
+      EXPECT_EQ(Get<action::End>(end)->error.retry, unseen < 3 ? Retry::kBackoff : Retry::kPark);
+    }
+  }
+}
+
+TEST_F(SessionTest, SkippedOverAnotherFileParksAtOnce) {
+  for (const auto finding : {Finding::kOld, Finding::kWrongSize, Finding::kWrongHash}) {
+    Session session(SomeItem());
+    session.Begin();
+    session.On(Free());
+    session.On(event::Started{"u1"});
+    session.On(Says(UploadStatus::kSkipped));
+    EXPECT_TRUE(Has<action::Verify>(session.On(Found(finding))));
+    const Actions end = session.On(Found(finding, false, true));
+    ASSERT_TRUE(Has<action::End>(end));
+    EXPECT_EQ(Get<action::End>(end)->error.retry, Retry::kPark);
+    EXPECT_NE(Get<action::End>(end)->error.text.find("skipped"), std::string::npos);
+  }
+}
+
+TEST_F(SessionTest, UnprovenForLastAnswersThatFailedIsTriedAgain) {
+  ToVerifying();
+  event::Judged judged = Found(Finding::kUnproven);
+  judged.unsure = true;
+  const Actions end = session_.On(judged);
+  ASSERT_TRUE(Has<action::End>(end));
+  EXPECT_EQ(Get<action::End>(end)->error.retry, Retry::kBackoff);
+}
+
+// Two replays in vain, and after a long silence it is begun anew.
+class SilentServer : public SessionTest {
+ protected:
+  Actions LookUpTwice(const Lookup& lookup, bool long_silent) {
+    session_.On(event::Silent{});
+    session_.On(event::LookedUp{lookup, long_silent});
+    session_.On(event::Silent{});
+    return session_.On(event::LookedUp{lookup, long_silent});
+  }
+  static Lookup Running(UploadStatus status) { return {Lookup::Kind::kRunning, {status, ""}}; }
+};
+
+TEST_F(SilentServer, IsGivenUpAfterTwoReplaysInVain) {
+  ToServing();
+  const Lookup running = Running(UploadStatus::kTransfer);
+  EXPECT_TRUE(Has<action::AskReplay>(LookUpTwice(running, false)));
+  EXPECT_TRUE(Has<action::AskReplay>(LookUpTwice(running, true)));
+  EXPECT_TRUE(LookUpTwice(running, false).empty());
+  EXPECT_NE(session_.note().find("another client"), std::string::npos);
+  session_.On(event::Silent{});
+  EXPECT_TRUE(Has<action::Clean>(session_.On(event::LookedUp{running, true})));
+  const Actions end = session_.On(event::Cleaned{});
+  ASSERT_TRUE(Has<action::End>(end));
+  EXPECT_EQ(Get<action::End>(end)->error.retry, Retry::kBackoff);
+  EXPECT_NE(Get<action::End>(end)->error.text.find("another client"), std::string::npos);
+}
+
+TEST_F(SilentServer, IsLeftAloneWhileItHasEverythingOrWaitsItself) {
+  Lookup busy = Running(UploadStatus::kTransfer);
+  busy.served_whole = true;
+  for (const Lookup& lookup : {busy, Running(UploadStatus::kInqueue), Running(UploadStatus::kPause),
+                               Running(UploadStatus::kWaitForPreprocessing)}) {
+    Session session(SomeItem());
+    session.Begin();
+    session.On(Free());
+    session.On(event::Started{"u1"});
+    for (int i = 0; i < 20; ++i) {
+      session.On(event::Silent{});
+      EXPECT_FALSE(Has<action::Clean>(session.On(event::LookedUp{lookup, true})));
+    }
+    EXPECT_EQ(session.state(), State::kServing);
+  }
+}
+
+TEST_F(SilentServer, AWordInBetweenCountsFromTheBeginning) {
+  ToServing();
+  const Lookup running = Running(UploadStatus::kTransfer);
+  LookUpTwice(running, true);
+  LookUpTwice(running, true);
+  session_.On(event::ReadAsked{{0, 10, false}});
+  EXPECT_TRUE(Has<action::AskReplay>(LookUpTwice(running, true)));
+}
+
+TEST_F(SessionTest, AnEndIsReportedByTheServerOrByItsQueue) {
+  ToServing();
+  EXPECT_FALSE(session_.reported());
+  session_.On(event::Silent{});
+  Lookup blind{Lookup::Kind::kThere, {}};
+  blind.blind = true;
+  session_.On(event::LookedUp{blind});
+  EXPECT_EQ(session_.state(), State::kVerifying);
+  EXPECT_FALSE(session_.reported());
+}
+
+TEST_F(SessionTest, AFinishIsAReport) {
+  ToVerifying();
+  EXPECT_TRUE(session_.reported());
+}
+
 // Whatever the order of events: at most one End, nothing after it, never a Start or a Place after
 // the item changed, and an upload whose id is known is never left behind by a change.
 TEST_F(SessionTest, EveryOrderOfEventsKeepsTheInvariants) {

@@ -4,6 +4,7 @@
 #include "upload/holding_pen.h"
 #include "upload/placing.h"
 #include "upload/rate.h"
+#include "upload/server_queue.h"
 #include "upload/verify_board.h"
 
 namespace outboxfs::upload {
@@ -31,6 +32,19 @@ TEST(TokenBucket, IdleTimeIsNotSavedUp) {
   EXPECT_EQ(bucket.Take(250, kNow), 0s);
   EXPECT_EQ(bucket.Take(250, kNow + 1h), 0s);
   EXPECT_GE(bucket.Take(1000, kNow + 1h), 999ms);
+}
+
+TEST(FindUpload, ByItsIdOrByAPathThatIsNotAnothersOfOurs) {
+  const std::vector<remote::QueuedUpload> queue = {
+      {"theirs", "/f", 7, remote::UploadStatus::kTransfer, ""},
+      {"finished", "/f", 7, remote::UploadStatus::kFinish, ""},
+      {"ours", "/g", 7, remote::UploadStatus::kTransfer, ""}};
+  const auto is_theirs = [](const std::string& key) { return key == "theirs"; };
+  const auto is_nobodys = [](const std::string&) { return false; };
+  EXPECT_EQ(FindUpload(queue, "ours", "/f", is_theirs)->key, "ours");
+  EXPECT_EQ(FindUpload(queue, "", "/f", is_nobodys)->key, "theirs");
+  EXPECT_EQ(FindUpload(queue, "", "/f", is_theirs)->key, "finished");
+  EXPECT_EQ(FindUpload(queue, "", "/h", is_theirs), nullptr);
 }
 
 remote::ChannelEvent EventFor(const std::string& id, uint64_t offset) {

@@ -348,9 +348,20 @@ TEST_F(UploadWithServer, FailingAnswersAreSentAgain) {
   EXPECT_EQ(Calls("StartRemoteUpload"), 1U);
 }
 
+// Whether they arrived nobody knows: the file goes up again rather than being believed or parked.
+TEST_F(UploadWithServer, LastAnswersThatFailedAreNoProofAndNoReasonToAskAPerson) {
+  Set([](Knobs& knobs) { knobs.list_hashes = false; });
+  server_->faults().FailNext("RemoteReadData", 1, 14, "unavailable", server::FailWhen::kAfter);
+  const std::string content = Pattern(100'000);
+  const auto id = room().Write("/f", content);
+  ASSERT_TRUE(room().AwaitGone(id));
+  EXPECT_TRUE(HasContent("/f", content));
+  EXPECT_EQ(Names(), Strings{"f"});
+}
+
 TEST_F(UploadWithServer, AnswersWhoseReplyWasLostAreNotHeldAgainstUs) {
   Set([](Knobs& knobs) { knobs.list_hashes = false; });
-  server_->faults().FailNext("RemoteReadData", 2, 14, "unavailable", server::FailWhen::kAfter);
+  server_->faults().FailNext("RemoteReadData", 2, 4, "deadline", server::FailWhen::kAfter);
   const std::string content = Pattern(4 << 20);
   ASSERT_TRUE(room().AwaitGone(room().Write("/f", content)));
   EXPECT_TRUE(HasContent("/f", content));
@@ -552,9 +563,10 @@ TEST_P(UploadToALiar, IsNeverEvicted) {
   EXPECT_TRUE(HasContent("/f", content));
   EXPECT_EQ(Names(), Strings{"f"});
 }
-// Wrong bytes of the right size without a listed hash cannot be told; with one: room_test.cc.
+// Wrong bytes of the right size can only be told by the listed hash.
 INSTANTIATE_TEST_SUITE_P(EveryLie, UploadToALiar,
-                         ::testing::Values(server::Lie::kNoFile, server::Lie::kWrongSize));
+                         ::testing::Values(server::Lie::kNoFile, server::Lie::kWrongSize,
+                                           server::Lie::kWrongBytes));
 
 TEST_F(UploadWithServer, AListingThatLagsIsWaitedFor) {
   Set([](Knobs& knobs) { knobs.listing_lag = server::Millis(700); });
