@@ -224,7 +224,8 @@ def choose(tests, options):
         return [test for test in tests
                 if any(fnmatch.fnmatch(test["name"], pattern) for pattern in options.programs)]
     if options.filter:
-        return [test for test in tests if not test["name"] in ("layering", "packaging_setup", "packaging_quickstart")]
+        scripts = ("layering", "packaging_setup", "packaging_quickstart")
+        return [test for test in tests if test["name"] not in scripts]
     return tests
 
 

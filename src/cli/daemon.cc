@@ -45,6 +45,7 @@ Status Daemon::StartServer() {
 }
 
 Status Daemon::ConnectRemote() {
+  plan_.config.connect.folder = plan_.config.mount.remote_folder;
   const Config& config = plan_.config;
   Result<std::unique_ptr<remote::Remote>> remote = remote::Remote::Connect(config.connect);
   if (!remote) return Fail(remote.error());

@@ -35,14 +35,17 @@ Status CheckOperation(const clouddrive::FileOperationResult& result, std::string
 class GrpcPushStream final : public PushStream {
  public:
   using Opened = OpenedStream<clouddrive::CloudDrivePushMessage>;
-  GrpcPushStream(Connection& connection, Opened opened)
-      : connection_(connection), opened_(std::move(opened)) {}
+  GrpcPushStream(Connection& connection, std::shared_ptr<const PathForms> forms, Opened opened)
+      : connection_(connection), forms_(std::move(forms)), opened_(std::move(opened)) {}
 
   Result<FsChange> Next() override {
     clouddrive::CloudDrivePushMessage message;
     while (!end_ && opened_.stream->Read(message)) {
       std::optional<FsChange> change = ToFsChange(message);
-      if (change) return *std::move(change);
+      if (!change) continue;
+      change->path = forms_->ToOurs(change->path);
+      if (!change->new_path.empty()) change->new_path = forms_->ToOurs(change->new_path);
+      return *std::move(change);
     }
     if (!end_) end_ = Ended(opened_.stream->Finish());
     return Fail(*end_);
@@ -64,6 +67,7 @@ class GrpcPushStream final : public PushStream {
   }
 
   Connection& connection_;
+  const std::shared_ptr<const PathForms> forms_;
   Opened opened_;
   std::atomic<bool> cancelled_ = false;
   std::optional<Error> end_;
@@ -71,16 +75,42 @@ class GrpcPushStream final : public PushStream {
 
 }  // namespace
 
-GrpcNamespaceApi::GrpcNamespaceApi(Connection& connection, Credentials credentials)
+GrpcNamespaceApi::GrpcNamespaceApi(Connection& connection, TokenRoot& root, Credentials credentials)
     : connection_(connection),
+      root_(root),
       credentials_(std::move(credentials)),
       stub_(clouddrive::CloudDriveFileSrv::NewStub(connection.channel())) {}
 
+Result<std::string> GrpcNamespaceApi::ServerPath(const std::string& path,
+                                                 const std::stop_token& stop) {
+  if (Status fine = CheckPath(path); !fine) return Fail(fine.error());
+  const auto forms = root_.Get(stop);
+  if (!forms) return Fail(forms.error());
+  return (*forms)->ToServer(path);
+}
+
+Result<std::vector<std::string>> GrpcNamespaceApi::ListRoot(const std::stop_token& stop) {
+  clouddrive::ListSubFileRequest request;
+  request.set_path("/");
+  std::vector<std::string> paths;
+  Status done = connection_.Call(kList, stop, [&](grpc::ClientContext& context) {
+    paths.clear();
+    auto reader = stub_->GetSubFiles(&context, request);
+    for (clouddrive::SubFilesReply batch; reader->Read(&batch);) {
+      for (const auto& file : batch.subfiles()) paths.push_back(file.fullpathname());
+    }
+    return reader->Finish();
+  });
+  if (!done) return Fail(done.error());
+  return paths;
+}
+
 Result<DirContent> GrpcNamespaceApi::List(const std::string& dir, bool force_refresh,
                                           const std::stop_token& stop) {
-  if (Status fine = CheckPath(dir); !fine) return Fail(fine.error());
+  const Result<std::string> server_path = ServerPath(dir, stop);
+  if (!server_path) return Fail(server_path.error());
   clouddrive::ListSubFileRequest request;
-  request.set_path(dir);
+  request.set_path(*server_path);
   request.set_forcerefresh(force_refresh);
   DirContent content;
   Status done = connection_.Call(kList, stop, [&](grpc::ClientContext& context) {
@@ -106,15 +136,16 @@ void GrpcNamespaceApi::CountDropped(const std::string& dir, size_t dropped) {
 }
 
 Result<Entry> GrpcNamespaceApi::Find(const std::string& path, const std::stop_token& stop) {
-  if (Status fine = CheckPath(path); !fine) return Fail(fine.error());
+  const Result<std::string> server_path = ServerPath(path, stop);
+  if (!server_path) return Fail(server_path.error());
   clouddrive::FindFileByPathRequest request;
-  request.set_path(path);
+  request.set_path(*server_path);
   clouddrive::CloudDriveFile reply;
   Status done = connection_.Call(kFind, stop, [&](grpc::ClientContext& context) {
     return stub_->FindFileByPath(&context, request, &reply);
   });
   if (!done) return Fail(done.error());
-  if (path == "/") reply.set_name("root");  // the virtual root has no usable name
+  if (*server_path == "/") reply.set_name("root");  // the virtual root has no usable name
   std::optional<Entry> entry = ToEntry(reply);
   if (!entry) return Fail(ENOENT, "FindFileByPath: an entry without a usable name came back");
   return *std::move(entry);
@@ -122,10 +153,11 @@ Result<Entry> GrpcNamespaceApi::Find(const std::string& path, const std::stop_to
 
 Status GrpcNamespaceApi::MakeDir(const std::string& parent, const std::string& name,
                                  const std::stop_token& stop) {
-  if (Status fine = CheckPath(parent); !fine) return fine;
+  const Result<std::string> server_path = ServerPath(parent, stop);
+  if (!server_path) return Fail(server_path.error());
   if (Status fine = CheckName(name); !fine) return fine;
   clouddrive::CreateFolderRequest request;
-  request.set_parentpath(parent);
+  request.set_parentpath(*server_path);
   request.set_foldername(name);
   clouddrive::CreateFolderResult reply;
   Status done = connection_.Call(kMakeDir, stop, [&](grpc::ClientContext& context) {
@@ -136,10 +168,11 @@ Status GrpcNamespaceApi::MakeDir(const std::string& parent, const std::string& n
 
 Status GrpcNamespaceApi::Rename(const std::string& path, const std::string& new_name,
                                 const std::stop_token& stop) {
-  if (Status fine = CheckPath(path); !fine) return fine;
+  const Result<std::string> server_path = ServerPath(path, stop);
+  if (!server_path) return Fail(server_path.error());
   if (Status fine = CheckName(new_name); !fine) return fine;
   clouddrive::RenameFileRequest request;
-  request.set_thefilepath(path);
+  request.set_thefilepath(*server_path);
   request.set_newname(new_name);
   clouddrive::FileOperationResult reply;
   Status done = connection_.Call(kRename, stop, [&](grpc::ClientContext& context) {
@@ -150,11 +183,13 @@ Status GrpcNamespaceApi::Rename(const std::string& path, const std::string& new_
 
 Status GrpcNamespaceApi::Move(const std::string& path, const std::string& dest_dir,
                               const std::stop_token& stop) {
-  if (Status fine = CheckPath(path); !fine) return fine;
-  if (Status fine = CheckPath(dest_dir); !fine) return fine;
+  const Result<std::string> server_path = ServerPath(path, stop);
+  if (!server_path) return Fail(server_path.error());
+  const Result<std::string> server_dir = ServerPath(dest_dir, stop);
+  if (!server_dir) return Fail(server_dir.error());
   clouddrive::MoveFileRequest request;
-  request.add_thefilepaths(path);
-  request.set_destpath(dest_dir);
+  request.add_thefilepaths(*server_path);
+  request.set_destpath(*server_dir);
   // Said explicitly, because zero means Overwrite: whoever wants a target replaced, removes it
   // first.
   request.set_conflictpolicy(clouddrive::MoveFileRequest::Skip);
@@ -167,9 +202,10 @@ Status GrpcNamespaceApi::Move(const std::string& path, const std::string& dest_d
 }
 
 Status GrpcNamespaceApi::Delete(const std::string& path, const std::stop_token& stop) {
-  if (Status fine = CheckPath(path); !fine) return fine;
+  const Result<std::string> server_path = ServerPath(path, stop);
+  if (!server_path) return Fail(server_path.error());
   clouddrive::FileRequest request;
-  request.set_path(path);
+  request.set_path(*server_path);
   clouddrive::FileOperationResult reply;
   Status done = connection_.Call(kDelete, stop, [&](grpc::ClientContext& context) {
     return stub_->DeleteFile(&context, request, &reply);
@@ -178,9 +214,10 @@ Status GrpcNamespaceApi::Delete(const std::string& path, const std::stop_token& 
 }
 
 Result<Space> GrpcNamespaceApi::GetSpace(const std::string& path, const std::stop_token& stop) {
-  if (Status fine = CheckPath(path); !fine) return Fail(fine.error());
+  const Result<std::string> server_path = ServerPath(path, stop);
+  if (!server_path) return Fail(server_path.error());
   clouddrive::FileRequest request;
-  request.set_path(path);
+  request.set_path(*server_path);
   clouddrive::SpaceInfo reply;
   Status done = connection_.Call(kSpace, stop, [&](grpc::ClientContext& context) {
     return stub_->GetSpaceInfo(&context, request, &reply);
@@ -191,9 +228,10 @@ Result<Space> GrpcNamespaceApi::GetSpace(const std::string& path, const std::sto
 
 Result<DownloadLink> GrpcNamespaceApi::GetDownloadLink(const std::string& path,
                                                        const std::stop_token& stop) {
-  if (Status fine = CheckPath(path); !fine) return Fail(fine.error());
+  const Result<std::string> server_path = ServerPath(path, stop);
+  if (!server_path) return Fail(server_path.error());
   clouddrive::GetDownloadUrlPathRequest request;
-  request.set_path(path);
+  request.set_path(*server_path);
   request.set_get_direct_url(true);
   clouddrive::DownloadUrlPathInfo reply;
   Status done = connection_.Call(kLink, stop, [&](grpc::ClientContext& context) {
@@ -206,12 +244,14 @@ Result<DownloadLink> GrpcNamespaceApi::GetDownloadLink(const std::string& path,
 }
 
 Result<std::unique_ptr<PushStream>> GrpcNamespaceApi::OpenPush(const std::stop_token& stop) {
+  auto forms = root_.Get(stop);
+  if (!forms) return Fail(forms.error());
   auto opened = OpenStream<clouddrive::CloudDrivePushMessage>(
       connection_, kPush, stop, [&](grpc::ClientContext* context, grpc::CompletionQueue* queue) {
         return stub_->PrepareAsyncPushMessage(context, google::protobuf::Empty(), queue);
       });
   if (!opened) return Fail(opened.error());
-  return std::make_unique<GrpcPushStream>(connection_, *std::move(opened));
+  return std::make_unique<GrpcPushStream>(connection_, *std::move(forms), *std::move(opened));
 }
 
 Status GrpcNamespaceApi::CheckReady(const std::stop_token& stop) {

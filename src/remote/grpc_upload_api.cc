@@ -91,8 +91,9 @@ grpc::Status CallWithBytes(const std::shared_ptr<grpc::Channel>& channel,
 
 }  // namespace
 
-GrpcUploadApi::GrpcUploadApi(Connection& connection)
+GrpcUploadApi::GrpcUploadApi(Connection& connection, TokenRoot& root)
     : connection_(connection),
+      root_(root),
       stub_(clouddrive::CloudDriveFileSrv::NewStub(connection.channel())) {}
 
 Result<std::unique_ptr<UploadChannel>> GrpcUploadApi::OpenChannel(const std::string& device_id,
@@ -109,7 +110,10 @@ Result<std::unique_ptr<UploadChannel>> GrpcUploadApi::OpenChannel(const std::str
 
 Result<std::string> GrpcUploadApi::Start(const StartRequest& request, const std::stop_token& stop) {
   if (Status fine = CheckPath(request.path); !fine) return Fail(fine.error());
-  const clouddrive::StartRemoteUploadRequest wire = FromStartRequest(request);
+  const auto forms = root_.Get(stop);
+  if (!forms) return Fail(forms.error());
+  clouddrive::StartRemoteUploadRequest wire = FromStartRequest(request);
+  wire.set_file_path((*forms)->ToServer(request.path));
   clouddrive::RemoteUploadStarted reply;
   Status done = connection_.Call(kStart, stop, [&](grpc::ClientContext& context) {
     return stub_->StartRemoteUpload(&context, wire, &reply);
@@ -148,6 +152,8 @@ Status GrpcUploadApi::ControlUpload(const std::string& upload_id, Control contro
 }
 
 Result<std::vector<QueuedUpload>> GrpcUploadApi::ListUploads(const std::stop_token& stop) {
+  const auto forms = root_.Get(stop);
+  if (!forms) return Fail(forms.error());
   std::vector<QueuedUpload> uploads;
   std::unordered_set<std::string> seen;  // the list moves while we page through it
   clouddrive::GetUploadFileListRequest request;
@@ -168,6 +174,7 @@ Result<std::vector<QueuedUpload>> GrpcUploadApi::ListUploads(const std::stop_tok
       // An old server may not know the filter.
       if (info.operatortype() != clouddrive::UploadFileInfo::RemoteUpload) continue;
       uploads.push_back(ToQueuedUpload(info));
+      uploads.back().path = (*forms)->ToOurs(uploads.back().path);
     }
     const uint32_t total = reply.totalcountfiltered();
     const bool complete =

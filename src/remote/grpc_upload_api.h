@@ -7,14 +7,15 @@
 
 #include "clouddrive.grpc.pb.h"
 #include "remote/connection.h"
+#include "remote/token_root.h"
 #include "remote/upload_api.h"
 
 namespace outboxfs::remote {
 
 class GrpcUploadApi final : public UploadApi {
  public:
-  // `connection` must outlive the api and its channels.
-  explicit GrpcUploadApi(Connection& connection);
+  // `connection` and `root` must outlive the api and its channels.
+  GrpcUploadApi(Connection& connection, TokenRoot& root);
 
   Result<std::unique_ptr<UploadChannel>> OpenChannel(const std::string& device_id,
                                                      const std::stop_token& stop) override;
@@ -27,6 +28,7 @@ class GrpcUploadApi final : public UploadApi {
 
  private:
   Connection& connection_;
+  TokenRoot& root_;
   const std::unique_ptr<clouddrive::CloudDriveFileSrv::Stub> stub_;
 };
 

@@ -37,6 +37,7 @@ struct Credentials {
 
 struct ConnectOptions {
   Endpoint endpoint;
+  std::string folder = "/";  // that is mounted, as the user wrote it
   Credentials credentials;
   std::string ca_file;  // PEM; empty: the system's roots
   bool tls_verify = true;

@@ -145,7 +145,8 @@ clouddrive::TokenPermissions Auth::Permissions() const {
 clouddrive::TokenInfo Auth::Describe(const std::string& token) const {
   clouddrive::TokenInfo info;
   info.set_token(token);
-  info.set_rootdir("/");
+  const std::string root = knobs_.Get()->token_root;
+  info.set_rootdir(root.empty() ? "/" : root);
   *info.mutable_permissions() = Permissions();
   info.set_friendly_name("outboxfs");
   return info;

@@ -1,6 +1,7 @@
 #include "server/convert.h"
 
 #include "server/path.h"
+#include "server/token_root.h"
 
 namespace outboxfs::server {
 namespace {
@@ -17,7 +18,7 @@ clouddrive::CloudDriveFile ToFile(const Entry& entry, const Knobs& knobs) {
   clouddrive::CloudDriveFile file;
   file.set_id(entry.id);
   file.set_name(NameOf(entry.path));
-  file.set_fullpathname(entry.path);
+  file.set_fullpathname(OuterPath(entry.path, knobs));
   file.set_size(static_cast<int64_t>(entry.size));
   file.set_filetype(entry.is_directory ? clouddrive::CloudDriveFile::Directory
                                        : clouddrive::CloudDriveFile::File);

@@ -1,7 +1,11 @@
 #include "server/grpc_service.h"
 
 #include <algorithm>
+#include <cerrno>
 #include <utility>
+
+#include "server/path.h"
+#include "server/token_root.h"
 
 namespace outboxfs::server {
 
@@ -37,6 +41,21 @@ Status GrpcService::CheckSize(const google::protobuf::Message& message) const {
   return {StatusCode::RESOURCE_EXHAUSTED, "Received message larger than max (" +
                                               std::to_string(size) + " vs. " +
                                               std::to_string(limit) + ")"};
+}
+
+Status GrpcService::ToInner(std::initializer_list<std::string*> paths, bool above) const {
+  const auto knobs = parts_.knobs.Get();
+  for (std::string* path : paths) {
+    Result<std::string> inner = InnerPath(*path, *knobs, above);
+    if (inner) {
+      *path = *std::move(inner);
+      continue;
+    }
+    const bool denied = inner.error().code == EACCES;
+    return {denied ? StatusCode::PERMISSION_DENIED : StatusCode::INVALID_ARGUMENT,
+            inner.error().text};
+  }
+  return Status::OK;
 }
 
 Status GrpcService::GetSystemInfo(Context* context, const Empty* /*request*/,
@@ -85,27 +104,56 @@ Status GrpcService::GetRuntimeInfo(Context* context, const Empty* /*request*/,
 
 Status GrpcService::GetSubFiles(Context* context, const clouddrive::ListSubFileRequest* request,
                                 grpc::ServerWriter<clouddrive::SubFilesReply>* writer) {
-  return Handle("GetSubFiles", *context, [&] { return parts_.names.List(*request, writer); });
+  return Handle("GetSubFiles", *context, [&] { return List(*request, writer); });
+}
+
+Status GrpcService::List(const clouddrive::ListSubFileRequest& request,
+                         grpc::ServerWriter<clouddrive::SubFilesReply>* writer) {
+  clouddrive::ListSubFileRequest inner = request;
+  if (Status known = ToInner({inner.mutable_path()}, true); !known.ok()) return known;
+  const auto knobs = parts_.knobs.Get();
+  if (knobs->token_root.empty() || knobs->token_root_is_root ||
+      IsWithin(inner.path(), knobs->token_root)) {
+    return parts_.names.List(inner, writer);
+  }
+  clouddrive::FindFileByPathRequest next;
+  next.set_path(NextOnTheWay(inner.path(), *knobs));
+  clouddrive::SubFilesReply reply;
+  Status found = parts_.names.Find(next, reply.add_subfiles());
+  if (found.ok()) writer->Write(reply);
+  return found;
 }
 
 Status GrpcService::FindFileByPath(Context* context,
                                    const clouddrive::FindFileByPathRequest* request,
                                    clouddrive::CloudDriveFile* reply) {
-  return Handle("FindFileByPath", *context, [&] { return parts_.names.Find(*request, reply); });
+  return Handle("FindFileByPath", *context, [&] {
+    clouddrive::FindFileByPathRequest inner;
+    inner.set_path(request->parentpath() + "/" + request->path());
+    const Status known = ToInner({inner.mutable_path()}, true);
+    return known.ok() ? parts_.names.Find(inner, reply) : known;
+  });
 }
 
 Status GrpcService::CreateFolder(Context* context, const clouddrive::CreateFolderRequest* request,
                                  clouddrive::CreateFolderResult* reply) {
   return Handle(
-      "CreateFolder", *context, [&] { return parts_.names.CreateFolder(*request, reply); },
+      "CreateFolder", *context,
+      [&] {
+        clouddrive::CreateFolderRequest inner = *request;
+        const Status known = ToInner({inner.mutable_parentpath()});
+        return known.ok() ? parts_.names.CreateFolder(inner, reply) : known;
+      },
       reply->mutable_result());
 }
 
 Status GrpcService::RenameFile(Context* context, const clouddrive::RenameFileRequest* request,
                                clouddrive::FileOperationResult* reply) {
   const auto work = [&] {
-    parts_.names.Rename({*request}, reply);
-    return Status::OK;
+    clouddrive::RenameFileRequest inner = *request;
+    const Status known = ToInner({inner.mutable_thefilepath()});
+    if (known.ok()) parts_.names.Rename({inner}, reply);
+    return known;
   };
   return Handle("RenameFile", *context, work, reply);
 }
@@ -113,7 +161,11 @@ Status GrpcService::RenameFile(Context* context, const clouddrive::RenameFileReq
 Status GrpcService::RenameFiles(Context* context, const clouddrive::RenameFilesRequest* request,
                                 clouddrive::FileOperationResult* reply) {
   const auto work = [&] {
-    parts_.names.Rename({request->renamefiles().begin(), request->renamefiles().end()}, reply);
+    clouddrive::RenameFilesRequest inner = *request;
+    for (auto& one : *inner.mutable_renamefiles()) {
+      if (Status known = ToInner({one.mutable_thefilepath()}); !known.ok()) return known;
+    }
+    parts_.names.Rename({inner.renamefiles().begin(), inner.renamefiles().end()}, reply);
     return Status::OK;
   };
   return Handle("RenameFiles", *context, work, reply);
@@ -122,8 +174,13 @@ Status GrpcService::RenameFiles(Context* context, const clouddrive::RenameFilesR
 Status GrpcService::MoveFile(Context* context, const clouddrive::MoveFileRequest* request,
                              clouddrive::FileOperationResult* reply) {
   const auto work = [&] {
-    parts_.names.Move(*request, reply);
-    return Status::OK;
+    clouddrive::MoveFileRequest inner = *request;
+    for (std::string& path : *inner.mutable_thefilepaths()) {
+      if (Status known = ToInner({&path}); !known.ok()) return known;
+    }
+    const Status known = ToInner({inner.mutable_destpath()});
+    if (known.ok()) parts_.names.Move(inner, reply);
+    return known;
   };
   return Handle("MoveFile", *context, work, reply);
 }
@@ -131,8 +188,10 @@ Status GrpcService::MoveFile(Context* context, const clouddrive::MoveFileRequest
 Status GrpcService::DeleteFile(Context* context, const clouddrive::FileRequest* request,
                                clouddrive::FileOperationResult* reply) {
   const auto work = [&] {
-    parts_.names.Delete({request->path()}, reply);
-    return Status::OK;
+    std::string inner = request->path();
+    const Status known = ToInner({&inner});
+    if (known.ok()) parts_.names.Delete({inner}, reply);
+    return known;
   };
   return Handle("DeleteFile", *context, work, reply);
 }
@@ -140,7 +199,11 @@ Status GrpcService::DeleteFile(Context* context, const clouddrive::FileRequest* 
 Status GrpcService::DeleteFiles(Context* context, const clouddrive::MultiFileRequest* request,
                                 clouddrive::FileOperationResult* reply) {
   const auto work = [&] {
-    parts_.names.Delete({request->path().begin(), request->path().end()}, reply);
+    std::vector<std::string> inner(request->path().begin(), request->path().end());
+    for (std::string& path : inner) {
+      if (Status known = ToInner({&path}); !known.ok()) return known;
+    }
+    parts_.names.Delete(inner, reply);
     return Status::OK;
   };
   return Handle("DeleteFiles", *context, work, reply);
@@ -148,14 +211,21 @@ Status GrpcService::DeleteFiles(Context* context, const clouddrive::MultiFileReq
 
 Status GrpcService::GetSpaceInfo(Context* context, const clouddrive::FileRequest* request,
                                  clouddrive::SpaceInfo* reply) {
-  return Handle("GetSpaceInfo", *context, [&] { return parts_.names.GetSpace(*request, reply); });
+  return Handle("GetSpaceInfo", *context, [&] {
+    clouddrive::FileRequest inner = *request;
+    const Status known = ToInner({inner.mutable_path()}, true);
+    return known.ok() ? parts_.names.GetSpace(inner, reply) : known;
+  });
 }
 
 Status GrpcService::GetDownloadUrlPath(Context* context,
                                        const clouddrive::GetDownloadUrlPathRequest* request,
                                        clouddrive::DownloadUrlPathInfo* reply) {
-  return Handle("GetDownloadUrlPath", *context,
-                [&] { return parts_.names.GetLink(*request, reply); });
+  return Handle("GetDownloadUrlPath", *context, [&] {
+    clouddrive::GetDownloadUrlPathRequest inner = *request;
+    const Status known = ToInner({inner.mutable_path()});
+    return known.ok() ? parts_.names.GetLink(inner, reply) : known;
+  });
 }
 
 Status GrpcService::GetUploadFileList(Context* context,
@@ -195,8 +265,11 @@ Status GrpcService::ResumeUploadFiles(Context* context,
 Status GrpcService::StartRemoteUpload(Context* context,
                                       const clouddrive::StartRemoteUploadRequest* request,
                                       clouddrive::RemoteUploadStarted* reply) {
-  return Handle("StartRemoteUpload", *context,
-                [&] { return parts_.uploads.Start(*request, reply); });
+  return Handle("StartRemoteUpload", *context, [&] {
+    clouddrive::StartRemoteUploadRequest inner = *request;
+    const Status known = ToInner({inner.mutable_file_path()});
+    return known.ok() ? parts_.uploads.Start(inner, reply) : known;
+  });
 }
 
 Status GrpcService::RemoteReadData(Context* context,

@@ -102,6 +102,10 @@ class GrpcService final
   grpc::Status Handle(const char* rpc, const grpc::ServerContextBase& context, Work work,
                       clouddrive::FileOperationResult* result = nullptr);
   grpc::Status Fail(const Faults::Failure& failure, clouddrive::FileOperationResult* result) const;
+  // Turns a client's paths into those of the store.
+  grpc::Status ToInner(std::initializer_list<std::string*> paths, bool above = false) const;
+  grpc::Status List(const clouddrive::ListSubFileRequest& request,
+                    grpc::ServerWriter<clouddrive::SubFilesReply>* writer);
   grpc::Status CheckSize(const google::protobuf::Message& message) const;
 
   const Parts parts_;

@@ -116,6 +116,8 @@ struct Knobs {
   // The server as a whole.
   bool virtual_root = false;  // "/" holds cloud accounts only and is read-only
   bool system_ready = true;
+  std::string token_root;          // folder that the tokens are restricted to; empty: they are not
+  bool token_root_is_root = true;  // their paths start at that folder, else at "/"
   std::string denied_permissions;  // names of TokenPermissions fields, separated by commas
   Millis token_lifetime{24 * 3600'000};
   Millis link_lifetime{0};    // of download links; 0: for ever

@@ -46,7 +46,7 @@ bool GoesOnWithoutTheDaemon(const ProgramMount& mount, std::chrono::milliseconds
   EXPECT_GE(fd, 0);
   // The kernel asks for security.capability once, at the first write.
   EXPECT_EQ(::pwrite(fd, "x", 1, 0), 1);
-  EXPECT_EQ(::kill(pid, SIGSTOP), 0);
+  EXPECT_TRUE(test::Freeze(pid));
   auto done = std::async(std::launch::async, [&] { return WriteAndRead(fd, content); });
   const bool in_time = done.wait_for(patience) == std::future_status::ready;
   EXPECT_EQ(::kill(pid, SIGCONT), 0);

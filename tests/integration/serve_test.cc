@@ -121,6 +121,21 @@ TEST(Serve, AFolderInTheAddressIsTheRoot) {
   EXPECT_EQ(std::distance(fs::directory_iterator(served.Local("/115open")), {}), 2);
 }
 
+// A token that is restricted to a folder, at both kinds of server, mounted by both names.
+TEST(Serve, ARestrictedTokenIsMountedByEitherNameOfItsFolder) {
+  for (const char* is_root : {"on", "off"}) {
+    for (const char* folder : {"/115open/mine/备份", "/备份", "/"}) {
+      ServedDir served({"--knob", "token_root=/115open/mine", "--knob",
+                        std::string("token_root_is_root=") + is_root});
+      ASSERT_TRUE(served.ok()) << served.output();
+      const std::string mine = served.Local("/115open/mine");
+      fs::create_directories(mine + "/备份");
+      RoundTrip(served.address() + folder, {"--token-file", served.token_file()},
+                std::string(folder) == "/" ? mine : mine + "/备份");
+    }
+  }
+}
+
 TEST(Serve, HttpsToAPortWithoutTlsIsSaidPlainly) {
   ServedDir served;
   ASSERT_TRUE(served.ok()) << served.output();

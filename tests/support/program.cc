@@ -87,6 +87,17 @@ int ExitCode(pid_t pid) {
 
 }  // namespace
 
+bool Freeze(int pid) {
+  if (::kill(pid, SIGSTOP) != 0) return false;
+  return Eventually([pid] {
+    for (const auto& task : fs::directory_iterator("/proc/" + std::to_string(pid) + "/task")) {
+      const std::string stat = ReadWholeFile(task.path().string() + "/stat");
+      if (stat.find(") T ") == std::string::npos) return false;
+    }
+    return true;
+  });
+}
+
 BackgroundProgram::BackgroundProgram(const std::vector<std::string>& words, std::string output_file,
                                      const Variables& variables)
     : output_file_(std::move(output_file)) {

@@ -34,6 +34,9 @@ Finished RunProgram(const std::vector<std::string>& words, const Variables& vari
 bool Eventually(const std::function<bool()>& condition,
                 std::chrono::milliseconds longest = std::chrono::seconds(20));
 
+// SIGSTOP, and waits until every thread of `pid` stands still. SIGCONT lets them go on.
+bool Freeze(int pid);
+
 // A program that runs until it is stopped or gone out of scope. What it says goes into a file.
 class BackgroundProgram {
  public:
