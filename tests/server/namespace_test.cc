@@ -364,6 +364,7 @@ TEST(Lag, ARunningUploadCanBeListedAlready) {
   const auto entry = client.Entry("/", "pending");
   EXPECT_EQ(entry.size(), 1234);
   EXPECT_TRUE(entry.filehashes().empty());
+  EXPECT_FALSE(entry.iscloudfile()) << "not in the cloud yet";
   server.Change([](Knobs& k) { k.pending_entries = false; });
   EXPECT_TRUE(client.List("/").empty());
 }
