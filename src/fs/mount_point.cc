@@ -4,6 +4,7 @@
 #include <spawn.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -130,6 +131,9 @@ Status DropDeadMount(const std::string& path) {
 Result<std::string> PrepareMountpoint(const std::string& path, bool allow_nonempty) {
   struct stat st = {};
   int code = stat(path.c_str(), &st) == 0 ? 0 : errno;
+  // The kernel may know the attributes of a dead mount yet; this always asks its daemon.
+  struct statvfs space = {};
+  if (code == 0 && statvfs(path.c_str(), &space) != 0) code = errno;
   if (code == ENOTCONN || code == ECONNABORTED) {
     if (const auto dropped = DropDeadMount(path); !dropped) return Fail(dropped.error());
     code = stat(path.c_str(), &st) == 0 ? 0 : errno;
