@@ -6,6 +6,7 @@
 #include <string_view>
 
 #include "common/error.h"
+#include "remote/server_text.h"
 
 namespace grpc {
 class Status;
@@ -15,9 +16,5 @@ namespace outboxfs::remote {
 
 // `status` is not OK; `call` names the RPC and goes in front of the text.
 Error FromStatus(const grpc::Status& status, std::string_view call);
-
-// The errorMessage of a success=false answer or of an upload's terminal status. An empty text is an
-// error as well (EIO).
-Error FromServerText(std::string_view text, std::string_view call);
 
 }  // namespace outboxfs::remote

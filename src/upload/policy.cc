@@ -8,7 +8,7 @@
 #include <cerrno>
 #include <random>
 
-#include "remote/grpc_error.h"
+#include "remote/server_text.h"
 #include "upload/paths.h"
 
 namespace outboxfs::upload {
