@@ -711,10 +711,10 @@ TEST_F(RoomTest, AfterARestartWithoutAQueueTheRightSizeIsNoProof) {
   ASSERT_TRUE(AwaitId(id, "u1"));
   api_.Send({"u1", ReadRequest{0, 7, false}});
   ASSERT_TRUE(api_.Await([&] { return room().store().ServedWhole(id, 1); }));
-  room().Close();
+  room().StopUploader();
   names_.AddFile("/f", 7);
   api_.FailNext("ListUploads", {EACCES, Retry::kPark, "permission denied"}, 1000);
-  room().Open();
+  room().StartUploader();
   ASSERT_TRUE(api_.AwaitCount("Start", 2));
   EXPECT_EQ(api_.Cancelled(), std::vector<std::string>{"u1"});
   EXPECT_TRUE(room().store().Get(id));
