@@ -160,6 +160,9 @@ Evidence EvidenceOf(const Rooms& rooms, const Item& item, const std::string& pat
 Result<LookResult> LookBeforeStart(const Rooms& rooms, const Item& item,
                                    const std::set<remote::HashType>& listed,
                                    const std::stop_token& stop) {
+  if (Status free = rooms.CheckNotBusy(rooms.ServerPath(item.path)); !free) {
+    return Fail(free.error());
+  }
   Result<std::unique_ptr<cache::SealedReader>> reader =
       rooms.store.OpenSealed(item.id, item.generation);
   if (!reader) return Fail(reader.error());

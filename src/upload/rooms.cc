@@ -51,8 +51,14 @@ Result<remote::ListingPtr> Rooms::List(const std::string& dir, SteadyTime not_be
   return listing;
 }
 
+Status Rooms::CheckNotBusy(const std::string& path) const {
+  if (!store.IsBusy(path)) return {};
+  return Fail(EAGAIN, path + " is being renamed or removed on the server");
+}
+
 Status Rooms::EnsureDir(const std::string& dir, const std::stop_token& stop) const {
   if (dir == "/") return {};
+  if (Status free = CheckNotBusy(dir); !free) return free;
   const std::string parent = ParentOf(dir);
   Status made = names.MakeDir(parent, NameOf(dir), stop);
   if (!made && made.error().code == ENOENT && parent != "/") {

@@ -40,6 +40,9 @@ struct Rooms {
   // A forced listing begun at or after `not_before`.
   Result<remote::ListingPtr> List(const std::string& dir, SteadyTime not_before,
                                   const std::stop_token& stop) const;
+  // EAGAIN while fs renames or removes `path`, or what it is in, on the server: nothing may be made
+  // there meanwhile.
+  Status CheckNotBusy(const std::string& path) const;
   // Makes `dir` and its missing parents. Success also when they are there already.
   Status EnsureDir(const std::string& dir, const std::stop_token& stop) const;
   // Deletes one remote entry. A failed call may have worked: a listing decides.

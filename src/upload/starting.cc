@@ -40,6 +40,7 @@ Status RefuseIfRenamed(const Rooms& rooms, cache::ItemId id, const std::string& 
 
 Status MakeAt(const Rooms& rooms, cache::ItemId id, const std::string& path,
               const std::stop_token& stop) {
+  if (Status free = rooms.CheckNotBusy(path); !free) return free;
   const std::string parent = ParentOf(path);
   Status made = rooms.names.MakeDir(parent, NameOf(path), stop);
   if (!made && made.error().code == ENOENT && parent != "/") {

@@ -79,6 +79,27 @@ TEST_F(RoomTest, TheChannelIsOpenBeforeTheFirstStart) {
   EXPECT_TRUE(api_.AwaitCount("Start", 1));
 }
 
+// A directory that is being renamed on the server must not be made again under a pending file.
+TEST_F(RoomTest, NothingIsMadeWhereARemoteRenameIsUnderWay) {
+  cache::Intent intent;
+  intent.kind = cache::Intent::Kind::kRename;
+  intent.what = cache::ItemKind::kDir;
+  intent.folder = "/";
+  intent.from = "/dir";
+  intent.to = "/new";
+  const auto begun = room().store().BeginIntent(intent);
+  ASSERT_TRUE(begun) << begun.error().text;
+  const auto id = room().Write("/dir/f", "x");
+  ASSERT_TRUE(room().Await(id, [](const auto& item) {
+    return item && item->reason.find("being renamed") != std::string::npos;
+  }));
+  EXPECT_EQ(names_.Count("MakeDir"), 0);
+  EXPECT_EQ(api_.Count("Start"), 0);
+  names_.AddDir("/dir");
+  ASSERT_TRUE(room().store().DropIntent(begun->id));
+  EXPECT_TRUE(api_.AwaitCount("Start", 1));
+}
+
 TEST_F(RoomTest, MessagesThatOutrunTheAnswerOfStartAreKept) {
   const std::string content = "content";
   api_.OnStart([&](const StartRequest& request, const std::string& id) {
