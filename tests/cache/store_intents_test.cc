@@ -131,22 +131,5 @@ TEST_F(IntentsTest, AChangeByWhatWasSeenIsRefusedWhenItIsNotTrueAnyMore) {
   EXPECT_OK(store_->Remove("/f", true, Store::Seen{}));
 }
 
-TEST_F(IntentsTest, AJournalOfTheVersionBeforeIsTakenOver) {
-  ASSERT_OK(store_->Remove("/gone", true));
-  store_.reset();
-  sqlite3* db = nullptr;
-  ASSERT_EQ(SQLITE_OK, sqlite3_open((directory_.path() + "/cache/journal.db").c_str(), &db));
-  const char* older =
-      "CREATE TABLE old(path TEXT PRIMARY KEY) WITHOUT ROWID; INSERT INTO old SELECT path FROM "
-      "gone;"
-      "DROP TABLE gone; ALTER TABLE old RENAME TO gone; DROP TABLE intents; PRAGMA user_version=1;";
-  char* text = nullptr;
-  EXPECT_EQ(SQLITE_OK, sqlite3_exec(db, older, nullptr, nullptr, &text)) << text;
-  sqlite3_close(db);
-  Reopen();
-  EXPECT_EQ(Overlay::Kind::kGone, Kind("/gone"));
-  EXPECT_OK(store_->BeginIntent(RemovalOf("/a")));
-}
-
 }  // namespace
 }  // namespace outboxfs::cache

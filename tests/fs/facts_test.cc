@@ -82,8 +82,9 @@ TEST(MergeDirectory, IsTheSortedUnion) {
       kDefaults, &listing, {Staged("c", 5), Staged("d", 6), Staged("z", 7), Staged("a", 8)}, {});
   EXPECT_EQ((std::vector<std::string>{"a", "b", "c", "d", "e", "z"}), NamesOf(merged));
   EXPECT_EQ(6U, merged[3].facts.size);
-  EXPECT_TRUE(merged[3].entry);  // the remote's version is still known
   EXPECT_FALSE(merged[2].entry);
+  EXPECT_FALSE(merged[3].entry) << "an older version, beneath the staged one";
+  EXPECT_TRUE(merged[4].entry);
 }
 
 TEST(MergeDirectory, LeavesOutWhatIsGoneHiddenOrDouble) {
