@@ -48,7 +48,8 @@ Result<Item> StoreImpl::StageRemote(const std::string& path, Ino ino, const Attr
   }
   // Only now: a backing file that has a size and no row would be somebody's lost bytes.
   if (auto shaped = ShapeCopy(layout_.StagedFile(*id), identity.size, attr); !shaped) {
-    if (auto undone = Remove(path, false, std::nullopt); !undone) Log::Warning("{}", undone.error().text);
+    if (auto undone = Remove(path, false, std::nullopt); !undone)
+      Log::Warning("{}", undone.error().text);
     return Fail(shaped.error());
   }
   return item;

@@ -15,6 +15,15 @@ NodeTable::NodeTable(cache::Ino root_ino)
   nodes_.emplace(root_ino, root_);
 }
 
+// Parents and children hold each other.
+NodeTable::~NodeTable() {
+  MutexLock lock(mu_);
+  for (const auto& [ino, node] : nodes_) {
+    node->links.children.clear();
+    node->links.parent.reset();
+  }
+}
+
 NodePtr NodeTable::Get(cache::Ino ino) const {
   MutexLock lock(mu_);
   const auto found = nodes_.find(ino);

@@ -19,6 +19,9 @@ namespace outboxfs::fs {
 class NodeTable {
  public:
   explicit NodeTable(cache::Ino root_ino);
+  ~NodeTable();
+  NodeTable(const NodeTable&) = delete;
+  NodeTable& operator=(const NodeTable&) = delete;
 
   const NodePtr& root() const { return root_; }
   // nullptr: the kernel was never told, or has forgotten it.

@@ -1,5 +1,5 @@
-// What the server's words mean. Most failures of the clouds behind it arrive as text only; PROTOCOL.md
-// 2.10 collects them. Pure, thread-safe.
+// What the server's words mean. Most failures of the clouds behind it arrive as text only;
+// PROTOCOL.md 2.10 collects them. Pure, thread-safe.
 #pragma once
 
 #include <string_view>
@@ -8,8 +8,8 @@
 
 namespace outboxfs::remote {
 
-// The errorMessage of a success=false answer or of an upload's terminal status; `call` goes in front
-// of it. An empty text is an error as well (EIO).
+// The errorMessage of a success=false answer or of an upload's terminal status; `call` goes in
+// front of it. An empty text is an error as well (EIO).
 Error FromServerText(std::string_view text, std::string_view call);
 
 }  // namespace outboxfs::remote
