@@ -144,8 +144,8 @@ class Store {
   virtual Status WritePart(const Pin& pin, uint64_t offset, std::span<const std::byte> data) = 0;
   virtual Status ResizePart(const Pin& pin, uint64_t size) = 0;
   virtual Status AllocatePart(const Pin& pin, int mode, const ByteRange& range) = 0;
-  // Of a kHydrating item. Done: nothing is missing, -> kSealing. Failed: the reason is shown, and
-  // with `park` -> kParked. ESTALE: it is no longer kHydrating.
+  // Of a kHydrating item. Done: nothing is missing; makes that durable, -> kSealing. Failed: the
+  // reason is shown, and with `park` -> kParked. ESTALE: it is no longer kHydrating.
   virtual Status HydrationDone(ItemId id) = 0;
   virtual Status HydrationFailed(ItemId id, const Error& error, bool park) = 0;
 
@@ -158,7 +158,7 @@ class Store {
   // HARD-CASES 3). No state change.
   virtual Status MarkClosed(ItemId id) = 0;
   // The last writable handle is gone (write pins released): `changed` -> kSealing, or kHydrating
-  // while bytes are missing; else back to
+  // for a partial file; else back to
   // what it was before BeginWrite (the old seal and its digests stand again).
   virtual Status EndWrite(ItemId id, bool changed) = 0;
   virtual Status SetAttr(ItemId id, const Attr& attr) = 0;

@@ -128,9 +128,14 @@ Status StoreImpl::AllocatePart(const Pin& pin, int mode, const ByteRange& range)
 bool StoreImpl::IsWhole(ItemId id, uint64_t size) const { return Missing(id, {0, size}).empty(); }
 
 Status StoreImpl::HydrationDone(ItemId id) {
-  const auto st = StatBacking(id);
+  const auto pin = PinFile(id, false);
+  if (!pin) return Fail(pin.error());
+  // The extents may be forgotten only when all that was fetched is on the disk: after a power cut
+  // nothing would tell holes from zeros.
+  const auto st = (*pin)->Stat();
   if (!st) return Fail(st.error());
   if (!IsWhole(id, static_cast<uint64_t>(st->st_size))) return Fail(EAGAIN, "bytes are missing");
+  if (auto synced = (*pin)->Sync(); !synced) return synced;
   MutexLock lock(mu_);
   Record* record = Find(id);
   if (record == nullptr || record->unlinked || record->row.state != State::kHydrating) {
@@ -141,9 +146,7 @@ Status StoreImpl::HydrationDone(ItemId id) {
   next.partial = false;
   next.error_code = 0;
   next.EditRare([](RareFields& rare) { rare.reason.clear(); });
-  const bool synced = next.synced == next.closed;
-  next.closed = Mark::Of(*st);
-  if (synced) next.synced = next.closed;
+  next.closed = next.synced = Mark::Of(*st);
   const auto saved = journal_->Transact([&]() -> Status {
     mu_.AssertHeld();
     if (auto dropped = journal_->DropExtents(id); !dropped) return dropped;

@@ -153,7 +153,8 @@ Status StoreImpl::MarkClosed(ItemId id) {
 
 Status StoreImpl::EndWrite(ItemId id, bool changed) {
   const auto st = StatBacking(id);
-  const bool whole = !st || IsWhole(id, static_cast<uint64_t>(st->st_size));
+  // Of a partial file the fetched bytes need not be on the disk yet, also when none is missing.
+  const bool whole = PresenceOf(id) == nullptr;
   bool evict = false;
   {
     MutexLock lock(mu_);
@@ -213,11 +214,6 @@ Status StoreImpl::CloseLocked(Record& record, const struct stat& st, bool whole)
   next.disk_bytes = static_cast<uint64_t>(st.st_blocks) * 512;
   next.error_code = 0;
   next.EditRare([](RareFields& rare) { rare.reason.clear(); });
-  if (next.partial && whole) {
-    if (auto dropped = journal_->DropExtents(next.id); !dropped) return dropped;
-    next.partial = false;
-    record.presence.reset();
-  }
   if (!marked) {
     if (auto saved = journal_->Save(next); !saved) Log::Error("{}", saved.error().text);
   }

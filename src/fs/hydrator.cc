@@ -99,12 +99,12 @@ void Hydrator::Work(cache::ItemId id, Task& task, const std::stop_token& stop) {
     tasks_.erase(id);
     return;
   }
+  task.not_before =
+      rooms_.clock.Now() + kFirstPause * (1 << std::min(task.failures++, kMostDoublings));
   const bool changed = done.error().code == ESTALE;
   const auto told = rooms_.store.HydrationFailed(id, done.error(), changed);
   Log::Notice("{}: {}", now->path, done.error().text);
   if (!told) Log::Warning("{}: {}", now->path, told.error().text);
-  task.not_before =
-      rooms_.clock.Now() + kFirstPause * (1 << std::min(task.failures++, kMostDoublings));
 }
 
 Status Hydrator::Complete(const cache::Item& item, const std::stop_token& stop) {

@@ -66,6 +66,10 @@ TEST_F(PartialTest, FetchedBytesNeverReplaceWrittenOnes) {
   EXPECT_EQ("012abc6789", Read(item.id));
   EXPECT_TRUE(Missing(item.id).empty());
   Close(item.id, std::move(pin), true);
+  // Fetched is not yet durable: what was written stays known until it is.
+  EXPECT_EQ(State::kHydrating, StateOf(item.id));
+  EXPECT_TRUE(store_->Get(item.id)->partial);
+  ASSERT_OK(store_->HydrationDone(item.id));
   ASSERT_TRUE(AwaitState(item.id, State::kWaiting));
   EXPECT_FALSE(store_->Get(item.id)->partial);
 }

@@ -20,6 +20,7 @@ TEST_F(FilesystemTest, AFileIsOpenedInTheVersionThatWasUploadedNotInTheOneThatWa
     List(kRootIno);  // shows the old entry beneath the staged file
     CloseHandle(opened->handle);
   }
+  AwaitState("/log", State::kWaiting);
   names_.Remove("/log");
   Upload("/log");
   downloads_.Put("/log", "longer text");
