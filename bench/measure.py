@@ -43,6 +43,11 @@ def timed(action):
     return time.monotonic() - start
 
 
+def say(text):
+    """Progress, on stderr: a run takes many minutes."""
+    print(f"{datetime.datetime.now():%H:%M:%S} {text}", file=sys.stderr, flush=True)
+
+
 def wait_for(condition, what):
     deadline = time.monotonic() + PATIENCE
     while not condition():
@@ -307,15 +312,16 @@ def measure(systems, options, base):
         make_fresh(options.fresh)
         # Each round starts with another system, so that none always has the same predecessor.
         for system in systems[number % len(systems):] + systems[:number % len(systems)]:
-            print(f"round {number + 1} of {options.rounds}: {system.name}", file=sys.stderr)
             place = base / f"round-{number}"
             place.mkdir()
             with system.mounted(place) as target:
                 figures = {}
                 for work in (write_figures, small_file_figures, rsync_figures):
+                    say(f"round {number + 1} of {options.rounds}: {system.name}: {work.__name__}")
                     figures |= work(system, target)
             shutil.rmtree(place)
             if isinstance(system, Outboxfs):
+                say(f"round {number + 1} of {options.rounds}: {system.name}: upload_figures")
                 figures |= measure_upload(system, place)
             for figure, value in figures.items():
                 results[system.name].setdefault(figure, []).append(value)

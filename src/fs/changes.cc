@@ -168,13 +168,13 @@ void Filesystem::MoveNodes(const cache::Intent& intent) {
 
 void Filesystem::EditListings(const cache::Intent& intent) {
   const Places at = PlacesOf(intent);
-  const auto entry_before = EntryIn(rooms_.dirs.Peek(Parent(at.from)), at.from);
+  const auto entry_before = EntryIn(rooms_.dirs.Peek(Parent(at.from), Name(at.from)), at.from);
   if (intent.what == cache::ItemKind::kDir) {
     rooms_.dirs.InvalidateTree(at.from);
     if (!at.to.empty()) rooms_.dirs.InvalidateTree(at.to);
   }
   rooms_.dirs.Erase(Parent(at.from), Name(at.from));
-  if (at.to.empty() || Shows(rooms_.dirs.Peek(Parent(at.to)), at.to)) return;
+  if (at.to.empty() || Shows(rooms_.dirs.Peek(Parent(at.to), Name(at.to)), at.to)) return;
   remote::Entry entry;
   if (entry_before) {
     entry = *entry_before;

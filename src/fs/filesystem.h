@@ -251,8 +251,10 @@ class Filesystem {
   Result<std::string> PathOf(const NodePtr& node) const;
   std::string ServerPathOf(const std::string& path) const;
   // May ask the server. ENOENT when the directory is unlinked.
-  Result<RemoteView> ViewOf(const NodePtr& dir, SlowLane& lane);
-  Result<RemoteView> AskServer(const NodePtr& dir, const std::string& path, SlowLane& lane);
+  // `name`: the only one that the caller wants to know of, or nullptr.
+  Result<RemoteView> ViewOf(const NodePtr& dir, const std::string* name, SlowLane& lane);
+  Result<RemoteView> AskServer(const NodePtr& dir, const std::string& path,
+                               const std::string* name, SlowLane& lane);
   RemoteView Offline(const NodePtr& dir, const std::string& path, const Error& error);
   // A listing is seen for the first time: reconciles the overlay, expires what it contradicts.
   void Adopt(const NodePtr& dir, const std::string& path, const remote::ListingPtr& listing);

@@ -23,6 +23,7 @@ const remote::Entry* Find(const remote::ListingPtr& listing, const std::string& 
 }
 
 std::string Parent(const std::string& path) { return std::string(cache::ParentOf(path)); }
+std::string Name(const std::string& path) { return std::string(cache::NameOf(path)); }
 
 Status ChangedRemotely(const std::string& path) {
   return Fail(ESTALE, "changed remotely while only a part of it was here: " + path +
@@ -34,7 +35,7 @@ Status ChangedRemotely(const std::string& path) {
 Status FetchMissing(const Rooms& rooms, const std::string& server_path, const cache::Pin& pin,
                     const cache::Item& item, const ByteRange& gap, const std::stop_token& stop) {
   const remote::Entry* shown = nullptr;
-  const remote::ListingPtr listing = rooms.dirs.Peek(Parent(server_path));
+  const remote::ListingPtr listing = rooms.dirs.Peek(Parent(server_path), Name(server_path));
   shown = Find(listing, server_path);
   if (shown != nullptr && item.replaced &&
       !cache::SameVersion(IdentityOf(*shown), *item.replaced)) {

@@ -53,28 +53,33 @@ std::string Filesystem::ServerPathOf(const std::string& path) const {
   return ServerPath(options_.remote_folder, path);
 }
 
-Result<Filesystem::RemoteView> Filesystem::ViewOf(const NodePtr& dir, SlowLane& lane) {
+Result<Filesystem::RemoteView> Filesystem::ViewOf(const NodePtr& dir, const std::string* name,
+                                                  SlowLane& lane) {
   auto path = PathOf(dir);
   if (!path) return Fail(path.error());
   if (rooms_.store.Lookup(*path).kind == cache::Overlay::Kind::kItem) {
     // Made here and not yet on the server.
     return RemoteView{.path = *path, .listing = nullptr, .certain = true};
   }
-  if (auto listing = rooms_.dirs.Peek(ServerPathOf(*path))) {
+  const std::string folder = ServerPathOf(*path);
+  if (auto listing =
+          name == nullptr ? rooms_.dirs.Peek(folder) : rooms_.dirs.Peek(folder, *name)) {
     Adopt(dir, *path, listing);
     return RemoteView{.path = *path, .listing = listing, .certain = true};
   }
-  return AskServer(dir, *path, lane);
+  return AskServer(dir, *path, name, lane);
 }
 
 Result<Filesystem::RemoteView> Filesystem::AskServer(const NodePtr& dir, const std::string& path,
-                                                     SlowLane& lane) {
+                                                     const std::string* name, SlowLane& lane) {
   if (rooms_.clock.Now() < offline_until_.load()) {
     return Offline(dir, path, Error{EIO, Retry::kBackoff, "the server does not answer"});
   }
   const auto token = lane.Enter();
   if (!token) return Fail(token.error());
-  auto listing = rooms_.dirs.Get(ServerPathOf(path), *token);
+  const std::string folder = ServerPathOf(path);
+  auto listing = name == nullptr ? rooms_.dirs.Get(folder, *token)
+                                 : rooms_.dirs.Get(folder, *name, *token);
   if (listing) {
     reached_ = true;
     Adopt(dir, path, *listing);
@@ -165,7 +170,7 @@ std::optional<cache::Identity> Filesystem::Found::identity() const {
 
 Result<Filesystem::Found> Filesystem::Find(const NodePtr& dir, const std::string& name,
                                            SlowLane& lane) {
-  auto view = ViewOf(dir, lane);
+  auto view = ViewOf(dir, &name, lane);
   if (!view) return Fail(view.error());
   return Decide(*view, name);
 }
@@ -205,9 +210,10 @@ Result<Filesystem::Known> Filesystem::Recollect(const std::string& path,
     return known;
   }
   // A fresh listing knows better than whoever saw the entry last.
-  const auto listing = rooms_.dirs.Peek(ServerPathOf(std::string(cache::ParentOf(path))));
+  const std::string name(cache::NameOf(path));
+  const auto listing = rooms_.dirs.Peek(ServerPathOf(std::string(cache::ParentOf(path))), name);
   if (listing) {
-    const remote::Entry* listed = listing->Find(std::string(cache::NameOf(path)));
+    const remote::Entry* listed = listing->Find(name);
     entry = listed == nullptr ? std::nullopt : std::optional(*listed);
   }
   const auto memory = rooms_.store.Recall(path);

@@ -21,7 +21,7 @@ Result<DirOpened> Filesystem::OpenDir(Call& call, cache::Ino ino) {
   const auto dir = DirOf(ino);
   if (!dir) return Fail(dir.error());
   SlowLane lane(lane_, call);
-  const auto view = ViewOf(*dir, lane);
+  const auto view = ViewOf(*dir, nullptr, lane);
   if (!view) return Fail(view.error());
   auto handle = std::make_shared<DirHandle>();
   handle->dir = *dir;
@@ -36,7 +36,7 @@ Result<DirOpened> Filesystem::OpenDir(Call& call, cache::Ino ino) {
 Status Filesystem::FillDir(DirHandle& handle, SlowLane& lane) {
   for (;;) {
     const uint64_t changes = attr_changes_;
-    const auto view = ViewOf(handle.dir, lane);
+    const auto view = ViewOf(handle.dir, nullptr, lane);
     if (!view) return Fail(view.error());
     ReaderLock names(names_mu_);
     const auto path = PathOf(handle.dir);
@@ -114,6 +114,10 @@ Status Filesystem::ReadDir(Call& call, uint64_t number, uint64_t offset, bool pl
     if (!sink(entry)) return {};
   }
   Changes changes{.listing = rooms_.dirs.Peek(ServerPathOf(*path))};
+  if (!changes.listing) {  // partly in doubt: what rows of uploads gave way to is in the last one
+    MutexLock lock(handle->dir->mu);
+    changes.listing = handle->dir->adopted;
+  }
   MutexLock lock(handle->mu);
   changes.relisted = changes.listing && changes.listing != handle->listing;
   changes.attributes = attr_changes_ != handle->attr_changes;

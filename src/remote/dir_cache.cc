@@ -23,6 +23,9 @@ Result<ListingPtr> MakeListing(SteadyTime begun, Result<DirContent> content) {
   return listing;
 }
 
+// More doubts than that about one directory, and its listing is dropped.
+constexpr size_t kMaxChanges = 10'000;
+
 bool IsAtOrBelow(const std::string& dir, const std::string& top) {
   if (top == "/" || dir == top) return true;
   return dir.size() > top.size() && dir.starts_with(top) && dir[top.size()] == '/';
@@ -50,10 +53,6 @@ struct DirCache::Flight {
   CondVar landed;
 };
 
-void DirCache::OutdateFlights(Slot& slot) {
-  for (const auto& flight : slot.flights) flight->outdated = true;
-}
-
 DirCache::DirCache(NamespaceApi& api, const Clock& clock, std::chrono::nanoseconds ttl,
                    Limits limits)
     : api_(api), clock_(clock), ttl_(ttl), limits_(limits) {}
@@ -61,10 +60,31 @@ DirCache::DirCache(NamespaceApi& api, const Clock& clock, std::chrono::nanosecon
     : DirCache(api, clock, ttl, Limits()) {}
 DirCache::~DirCache() = default;
 
-ListingPtr DirCache::FreshLocked(const std::string& dir) const {
+bool DirCache::Doubtful(const Slot& slot, const std::string* name) {
+  if (name == nullptr) {
+    return std::any_of(slot.changes.begin(), slot.changes.end(),
+                       [](const auto& change) { return !change.second.known; });
+  }
+  const auto at = slot.changes.find(*name);
+  return at != slot.changes.end() && !at->second.known;
+}
+
+bool DirCache::Overtaken(const Slot& slot, const Flight& flight, const std::string* name) {
+  if (flight.outdated) return true;
+  const auto after = [&flight](const Change& change) { return change.at > flight.begun; };
+  if (name == nullptr) {
+    return std::any_of(slot.changes.begin(), slot.changes.end(),
+                       [&](const auto& change) { return after(change.second); });
+  }
+  const auto at = slot.changes.find(*name);
+  return at != slot.changes.end() && after(at->second);
+}
+
+ListingPtr DirCache::FreshLocked(const std::string& dir, const std::string* name) const {
   const auto at = slots_.find(dir);
   if (at == slots_.end() || !at->second.listing) return nullptr;
   if (clock_.Now() - at->second.listing->begun >= ttl_) return nullptr;
+  if (Doubtful(at->second, name)) return nullptr;
   ages_.splice(ages_.end(), ages_, at->second.age);
   return at->second.listing;
 }
@@ -77,15 +97,32 @@ DirCache::Slot& DirCache::SlotLocked(const std::string& dir) {
 
 ListingPtr DirCache::Peek(const std::string& dir) const {
   MutexLock lock(mu_);
-  return FreshLocked(dir);
+  return FreshLocked(dir, nullptr);
+}
+
+ListingPtr DirCache::Peek(const std::string& dir, const std::string& name) const {
+  MutexLock lock(mu_);
+  return FreshLocked(dir, &name);
 }
 
 Result<ListingPtr> DirCache::Get(const std::string& dir, const std::stop_token& stop) {
+  return GetFor(dir, nullptr, stop);
+}
+
+Result<ListingPtr> DirCache::Get(const std::string& dir, const std::string& name,
+                                 const std::stop_token& stop) {
+  return GetFor(dir, &name, stop);
+}
+
+Result<ListingPtr> DirCache::GetFor(const std::string& dir, const std::string* name,
+                                    const std::stop_token& stop) {
   MutexLock lock(mu_);
   for (;;) {
-    if (ListingPtr listing = FreshLocked(dir)) return listing;
+    if (ListingPtr listing = FreshLocked(dir, name)) return listing;
     Slot& slot = SlotLocked(dir);
-    if (slot.flights.empty() || slot.flights.back()->outdated) return Fly(dir, false, stop);
+    if (slot.flights.empty() || Overtaken(slot, *slot.flights.back(), name)) {
+      return Fly(dir, false, stop);
+    }
     // A copy: the slot lets go of it while we wait.
     // NOLINTNEXTLINE(performance-unnecessary-copy-initialization)
     const std::shared_ptr<Flight> flight = slot.flights.back();
@@ -137,14 +174,21 @@ void DirCache::LandLocked(const std::string& dir, const std::shared_ptr<Flight>&
   Slot& slot = at->second;
   std::erase(slot.flights, flight);
   const Result<ListingPtr>& result = *flight->result;
-  // An older answer never replaces a newer one; the edits that made it outdated are not in it.
+  // An older answer never replaces a newer one.
   const bool store =
       result && !flight->outdated && (!slot.listing || slot.listing->begun <= (*result)->begun);
   if (store) {
     StoreLocked(slot, *result, flight->forced);
+    std::erase_if(slot.changes,
+                  [&flight](const auto& change) { return change.second.at <= flight->begun; });
+    for (auto& [name, change] : slot.changes) change.known = false;
     ShrinkLocked(dir);
   } else if (!slot.listing && slot.flights.empty()) {
     DropLocked(at);
+    return;
+  }
+  if (slot.flights.empty()) {
+    std::erase_if(slot.changes, [](const auto& change) { return change.second.known; });
   }
 }
 
@@ -162,7 +206,8 @@ void DirCache::DropLocked(Slots::iterator at) {
   if (slot.listing) entries_ -= slot.listing->entries.size();
   slot.listing = nullptr;
   slot.forced = false;
-  OutdateFlights(slot);
+  slot.changes.clear();
+  for (const auto& flight : slot.flights) flight->outdated = true;
   if (!slot.flights.empty()) return;
   ages_.erase(slot.age);
   slots_.erase(at);
@@ -177,12 +222,33 @@ void DirCache::ShrinkLocked(const std::string& keep) {
   }
 }
 
+// Calls under way may have missed it.
+void DirCache::EditedLocked(Slot& slot, const std::string& name) {
+  if (slot.flights.empty()) {
+    slot.changes.erase(name);
+  } else {
+    slot.changes[name] = {clock_.Now(), true};
+  }
+}
+
+void DirCache::Doubt(const std::string& dir, const std::string& name, bool gone) {
+  MutexLock lock(mu_);
+  const auto at = slots_.find(dir);
+  if (at == slots_.end()) return;
+  Slot& slot = at->second;
+  const bool known = gone && slot.listing && slot.listing->Find(name) == nullptr &&
+                     !Doubtful(slot, &name);
+  if (known && slot.flights.empty()) return;
+  if (slot.changes.size() >= kMaxChanges) return DropLocked(at);
+  slot.changes[name] = {clock_.Now(), known};
+}
+
 void DirCache::Put(const std::string& dir, const Entry& entry) {
   MutexLock lock(mu_);
   const auto at = slots_.find(dir);
   if (at == slots_.end()) return;
   Slot& slot = at->second;
-  OutdateFlights(slot);
+  EditedLocked(slot, entry.name);
   if (!slot.listing) return;
   // Which of several entries of one name it is cannot be known.
   if (slot.listing->Count(entry.name) > 1) return DropLocked(at);
@@ -202,7 +268,7 @@ void DirCache::Erase(const std::string& dir, const std::string& name) {
   const auto at = slots_.find(dir);
   if (at == slots_.end()) return;
   Slot& slot = at->second;
-  OutdateFlights(slot);
+  EditedLocked(slot, name);
   if (!slot.listing) return;
   const size_t count = slot.listing->Count(name);
   if (count == 0) return;

@@ -4,6 +4,7 @@
 
 #include <chrono>
 #include <list>
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -46,8 +47,12 @@ class DirCache {
 
   // The fresh listing, or nullptr. Never an RPC: this is the fast lane.
   ListingPtr Peek(const std::string& dir) const;
+  // One that is fresh for this name; others in it may be in doubt.
+  ListingPtr Peek(const std::string& dir, const std::string& name) const;
   // The fresh listing, else one RPC, shared by all who ask meanwhile.
   Result<ListingPtr> Get(const std::string& dir, const std::stop_token& stop);
+  Result<ListingPtr> Get(const std::string& dir, const std::string& name,
+                         const std::stop_token& stop);
   // A listing whose call was begun at or after `not_before`, by forced refresh; one RPC is shared
   // by all whom it satisfies. What verification uses.
   Result<ListingPtr> Refresh(const std::string& dir, SteadyTime not_before,
@@ -56,6 +61,9 @@ class DirCache {
   // Our own changes, applied to a cached listing so that no RPC is needed to see them.
   void Put(const std::string& dir, const Entry& entry);
   void Erase(const std::string& dir, const std::string& name);
+  // The name may have changed at the server (`gone`: only by going away); the rest of the listing
+  // stays fresh. So changes in a large directory, our own among them, cost no listing each.
+  void Doubt(const std::string& dir, const std::string& name, bool gone);
   // Drops the listing of `dir` alone, or of everything at and below it.
   void Invalidate(const std::string& dir);
   void InvalidateTree(const std::string& dir);
@@ -64,16 +72,27 @@ class DirCache {
  private:
   // One RPC under way, shared by all who wait for it.
   struct Flight;
+  struct Change {
+    SteadyTime at;       // a listing begun later shows it
+    bool known = false;  // `listing` shows it too; kept only for calls under way
+  };
   struct Slot {
     ListingPtr listing;
     bool forced = false;  // `listing` is the answer to a forced call, and not edited since
+    std::map<std::string, Change> changes;         // by name, since `listing` was begun
     std::vector<std::shared_ptr<Flight>> flights;  // the newest last
     std::list<std::string>::iterator age;          // in ages_
   };
   using Slots = std::unordered_map<std::string, Slot>;
 
-  static void OutdateFlights(Slot& slot);
-  ListingPtr FreshLocked(const std::string& dir) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  // `name`: nullptr for all names.
+  static bool Doubtful(const Slot& slot, const std::string* name);
+  static bool Overtaken(const Slot& slot, const Flight& flight, const std::string* name);
+  ListingPtr FreshLocked(const std::string& dir, const std::string* name) const
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  Result<ListingPtr> GetFor(const std::string& dir, const std::string* name,
+                            const std::stop_token& stop);
+  void EditedLocked(Slot& slot, const std::string& name) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   Slot& SlotLocked(const std::string& dir) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   // nullopt: the flight ended for a reason of its leader only, look again.
   std::optional<Result<ListingPtr>> Join(const std::shared_ptr<Flight>& flight,

@@ -8,9 +8,12 @@
 namespace outboxfs::remote {
 namespace {
 
-std::string ParentOf(const std::string& path) {
+void DoubtEntry(DirCache& cache, const std::string& path, bool gone) {
   const size_t slash = path.rfind('/');
-  return slash == 0 || slash == std::string::npos ? "/" : path.substr(0, slash);
+  if (slash == std::string::npos) return;
+  cache.Doubt(slash == 0 ? "/" : path.substr(0, slash), path.substr(slash + 1), gone);
+  // A file has nothing below it, so this is right for both.
+  cache.InvalidateTree(path);
 }
 
 }  // namespace
@@ -62,13 +65,9 @@ bool PushReader::ListenOnce(const std::stop_token& stop, Backoff& backoff) {
 }
 
 void PushReader::Apply(const FsChange& change) {
-  cache_.Invalidate(ParentOf(change.path));
-  // A file has nothing below it, so this is right for both.
-  cache_.InvalidateTree(change.path);
-  if (change.kind == FsChange::Kind::kRename) {
-    cache_.Invalidate(ParentOf(change.new_path));
-    cache_.InvalidateTree(change.new_path);
-  }
+  const bool renamed = change.kind == FsChange::Kind::kRename;
+  DoubtEntry(cache_, change.path, renamed || change.kind == FsChange::Kind::kDelete);
+  if (renamed) DoubtEntry(cache_, change.new_path, false);
 }
 
 }  // namespace outboxfs::remote

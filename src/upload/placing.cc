@@ -103,8 +103,8 @@ Status TakeStep(const Rooms& rooms, const PlacingJob& job, const cache::Item& it
   const std::string& from = item.upload_path;
   step_to = step.to;
   const Status sent = Send(rooms, from, step, stop);
-  rooms.dirs.Invalidate(ParentOf(from));
-  rooms.dirs.Invalidate(ParentOf(step.to));
+  rooms.dirs.Doubt(ParentOf(from), NameOf(from), true);
+  rooms.dirs.Doubt(ParentOf(step.to), NameOf(step.to), false);
   const auto ours = FindOurs(rooms, item, step.to, rooms.clock.Now(), stop);
   if (!ours && !sent) return Fail(Error(sent.error()).Prepend("place " + step.to));
   if (!ours) return Fail(ours.error());

@@ -66,7 +66,7 @@ Status Rooms::EnsureDir(const std::string& dir, const std::stop_token& stop) con
     made = names.MakeDir(parent, NameOf(dir), stop);
   }
   if (!made && made.error().code != EEXIST) return Fail(made.error().Prepend("mkdir " + dir));
-  dirs.Invalidate(parent);
+  dirs.Doubt(parent, NameOf(dir), false);
   return {};
 }
 

@@ -4,6 +4,7 @@
 
 #include <atomic>
 #include <cerrno>
+#include <functional>
 #include <future>
 
 #include "support/fake_clock.h"
@@ -185,18 +186,86 @@ TEST_F(DirCacheTest, AnEditAmongEqualNamesForgetsTheListing) {
 }
 
 TEST_F(DirCacheTest, AnAnswerThatAChangeOvertookIsNotKept) {
-  for (int way = 0; way < 3; ++way) {
+  api_.Hold("List");
+  auto asked = GetAsync();
+  ASSERT_TRUE(api_.AwaitCount("List", 1));
+  cache_.Invalidate("/d");
+  api_.Release("List");
+  EXPECT_TRUE(asked.get()) << "who asked before the change may have the answer";
+  EXPECT_EQ(cache_.Peek("/d"), nullptr);
+}
+
+TEST_F(DirCacheTest, AChangeOfOneNameDuringACallLeavesOnlyThatNameInDoubt) {
+  const std::function<void()> changes[] = {
+      [this] { cache_.Put("/d", FileEntry("a", 3)); },
+      [this] { cache_.Erase("/d", "a"); },
+      [this] { cache_.Doubt("/d", "a", false); },
+      [this] { cache_.Doubt("/d", "a", true); },
+  };
+  for (const auto& change : changes) {
+    cache_.InvalidateAll();
     api_.Hold("List");
     const int before = api_.Count("List");
     auto asked = GetAsync();
     ASSERT_TRUE(api_.AwaitCount("List", before + 1));
-    if (way == 0) cache_.Invalidate("/d");
-    if (way == 1) cache_.Put("/d", FileEntry("c", 3));
-    if (way == 2) cache_.Erase("/d", "a");
+    clock_.Advance(seconds(1));
+    change();
     api_.Release("List");
     EXPECT_TRUE(asked.get()) << "who asked before the change may have the answer";
     EXPECT_EQ(cache_.Peek("/d"), nullptr);
+    EXPECT_EQ(cache_.Peek("/d", "a"), nullptr);
+    EXPECT_NE(cache_.Peek("/d", "b"), nullptr);
   }
+}
+
+TEST_F(DirCacheTest, ADoubtedNameCostsOneListingAndTheOthersNone) {
+  ASSERT_TRUE(cache_.Get("/d", {}));
+  clock_.Advance(seconds(1));
+  cache_.Doubt("/d", "new", false);
+  cache_.Doubt("/d", "a", true);
+  EXPECT_TRUE(cache_.Get("/d", "b", {}));
+  EXPECT_TRUE(cache_.Get("/d", "c", {}));
+  EXPECT_EQ(api_.Count("List"), 1);
+  api_.AddFile("/d/new", 4);
+  EXPECT_EQ(cache_.Get("/d", "new", {}).value()->Find("new")->size, 4U);
+  EXPECT_EQ(api_.Count("List"), 2);
+  EXPECT_NE(cache_.Peek("/d"), nullptr) << "that listing shows all of it";
+}
+
+TEST_F(DirCacheTest, TheEchoOfOurOwnRemovalIsNoDoubt) {
+  ASSERT_TRUE(cache_.Get("/d", {}));
+  clock_.Advance(seconds(1));
+  cache_.Doubt("/d", "a", true);  // before our call has returned
+  cache_.Erase("/d", "a");
+  EXPECT_NE(cache_.Peek("/d"), nullptr);
+  cache_.Doubt("/d", "a", true);  // after it
+  EXPECT_NE(cache_.Peek("/d"), nullptr);
+  cache_.Doubt("/d", "a", false);
+  EXPECT_EQ(cache_.Peek("/d"), nullptr) << "somebody made it anew";
+  cache_.Doubt("/d", "a", true);
+  EXPECT_EQ(cache_.Peek("/d"), nullptr) << "nor does a removal say in which order";
+}
+
+TEST_F(DirCacheTest, WhoAsksForADoubtedNameDoesNotJoinAnEarlierCall) {
+  api_.Hold("List");
+  auto early = GetAsync();
+  ASSERT_TRUE(api_.AwaitCount("List", 1));
+  clock_.Advance(seconds(1));
+  cache_.Doubt("/d", "a", false);
+  auto other = std::async(std::launch::async, [this] { return cache_.Get("/d", "b", {}); });
+  auto same = std::async(std::launch::async, [this] { return cache_.Get("/d", "a", {}); });
+  ASSERT_TRUE(api_.AwaitCount("List", 2));
+  api_.Release("List");
+  EXPECT_TRUE(other.get());
+  EXPECT_LT(early.get().value()->begun, same.get().value()->begun);
+  EXPECT_EQ(api_.Count("List"), 2);
+}
+
+TEST_F(DirCacheTest, TooManyDoubtsDropTheListing) {
+  ASSERT_TRUE(cache_.Get("/d", {}));
+  clock_.Advance(seconds(1));
+  for (int i = 0; i <= 10'000; ++i) cache_.Doubt("/d", std::to_string(i), false);
+  EXPECT_EQ(cache_.Peek("/d", "b"), nullptr);
 }
 
 TEST_F(DirCacheTest, WhoAsksAfterAChangeDoesNotGetTheOvertakenAnswer) {
