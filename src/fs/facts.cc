@@ -111,8 +111,9 @@ std::vector<NamedFacts> MergeDirectory(const Defaults& defaults, const remote::L
   // Both sides are sorted by name.
   auto overlay = staged.begin();
   std::string_view last;
-  const std::vector<remote::Entry> no_entries;
-  for (const remote::Entry& entry : listing == nullptr ? no_entries : listing->entries) {
+  const std::vector<remote::EntryPtr> no_entries;
+  for (const remote::EntryPtr& listed : listing == nullptr ? no_entries : listing->entries) {
+    const remote::Entry& entry = *listed;
     if (entry.name == last || IsTempName(entry.name)) continue;
     last = entry.name;
     for (; overlay != staged.end() && overlay->first < last; ++overlay) {

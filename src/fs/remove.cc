@@ -129,8 +129,8 @@ Status Filesystem::CheckEmpty(const Found& found) {
   }
   if (!*listing) return {};
   Reconcile(found.path, **listing);
-  const auto counts = [&](const remote::Entry& entry) {
-    return CountsAsContent(found.path, entry);
+  const auto counts = [&](const remote::EntryPtr& entry) {
+    return CountsAsContent(found.path, *entry);
   };
   const auto& entries = (*listing)->entries;
   if ((*listing)->refused == 0 && std::none_of(entries.begin(), entries.end(), counts)) return {};

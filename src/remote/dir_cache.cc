@@ -7,20 +7,19 @@
 namespace outboxfs::remote {
 namespace {
 
-bool ByName(const Entry& a, const Entry& b) { return a.name < b.name; }
+struct ByName {
+  bool operator()(const EntryPtr& a, const EntryPtr& b) const { return a->name < b->name; }
+  bool operator()(const EntryPtr& a, const std::string& b) const { return a->name < b; }
+  bool operator()(const std::string& a, const EntryPtr& b) const { return a < b->name; }
+};
 
-auto RangeOf(const std::vector<Entry>& entries, const std::string& name) {
-  Entry wanted;
-  wanted.name = name;
-  return std::equal_range(entries.begin(), entries.end(), wanted, ByName);
+auto RangeOf(const std::vector<EntryPtr>& entries, const std::string& name) {
+  return std::equal_range(entries.begin(), entries.end(), name, ByName());
 }
 
 Result<ListingPtr> MakeListing(SteadyTime begun, Result<DirContent> content) {
   if (!content) return Fail(std::move(content.error()));
-  auto listing =
-      std::make_shared<Listing>(Listing{begun, std::move(content->entries), content->refused});
-  std::stable_sort(listing->entries.begin(), listing->entries.end(), ByName);
-  return listing;
+  return std::make_shared<const Listing>(Listing::Of(begun, *std::move(content)));
 }
 
 // More doubts than that about one directory, and its listing is dropped.
@@ -33,9 +32,21 @@ bool IsAtOrBelow(const std::string& dir, const std::string& top) {
 
 }  // namespace
 
+Listing Listing::Of(SteadyTime begun, DirContent content) {
+  Listing listing;
+  listing.begun = begun;
+  listing.refused = content.refused;
+  listing.entries.reserve(content.entries.size());
+  for (Entry& entry : content.entries) {
+    listing.entries.push_back(std::make_shared<const Entry>(std::move(entry)));
+  }
+  std::stable_sort(listing.entries.begin(), listing.entries.end(), ByName());
+  return listing;
+}
+
 const Entry* Listing::Find(const std::string& name) const {
   const auto [first, last] = RangeOf(entries, name);
-  return first == last ? nullptr : &*first;
+  return first == last ? nullptr : first->get();
 }
 
 size_t Listing::Count(const std::string& name) const {
@@ -254,11 +265,12 @@ void DirCache::Put(const std::string& dir, const Entry& entry) {
   if (slot.listing->Count(entry.name) > 1) return DropLocked(at);
   auto edited = std::make_shared<Listing>(*slot.listing);
   const auto place =
-      std::lower_bound(edited->entries.begin(), edited->entries.end(), entry, ByName);
-  if (place != edited->entries.end() && place->name == entry.name) {
-    *place = entry;
+      std::lower_bound(edited->entries.begin(), edited->entries.end(), entry.name, ByName());
+  auto made = std::make_shared<const Entry>(entry);
+  if (place != edited->entries.end() && (*place)->name == entry.name) {
+    *place = std::move(made);
   } else {
-    edited->entries.insert(place, entry);
+    edited->entries.insert(place, std::move(made));
   }
   StoreLocked(slot, std::move(edited), false);
 }
@@ -274,7 +286,8 @@ void DirCache::Erase(const std::string& dir, const std::string& name) {
   if (count == 0) return;
   if (count > 1) return DropLocked(at);
   auto edited = std::make_shared<Listing>(*slot.listing);
-  std::erase_if(edited->entries, [&name](const Entry& entry) { return entry.name == name; });
+  const auto [first, last] = RangeOf(edited->entries, name);
+  edited->entries.erase(first, last);
   StoreLocked(slot, std::move(edited), false);
 }
 

@@ -23,7 +23,7 @@ void TellCache(const Rooms& rooms, const std::string& dir, const remote::Listing
   if (mount_dir.empty()) return;
   std::vector<std::string> names;
   names.reserve(listing.entries.size());
-  for (const remote::Entry& entry : listing.entries) names.push_back(entry.name);
+  for (const remote::EntryPtr& entry : listing.entries) names.push_back(entry->name);
   rooms.store.Reconcile(mount_dir, listing.begun, names);
 }
 

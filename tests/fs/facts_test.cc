@@ -76,8 +76,8 @@ TEST(Facts, WhatWasJustUploadedIsThereBeforeAListingShowsIt) {
 }
 
 TEST(MergeDirectory, IsTheSortedUnion) {
-  remote::Listing listing;
-  listing.entries = {File("b", 1), File("d", 2), File("e", 3)};
+  const auto listing =
+      remote::Listing::Of({}, {.entries = {File("b", 1), File("d", 2), File("e", 3)}});
   const auto merged = MergeDirectory(
       kDefaults, &listing, {Staged("c", 5), Staged("d", 6), Staged("z", 7), Staged("a", 8)}, {});
   EXPECT_EQ((std::vector<std::string>{"a", "b", "c", "d", "e", "z"}), NamesOf(merged));
@@ -88,8 +88,8 @@ TEST(MergeDirectory, IsTheSortedUnion) {
 }
 
 TEST(MergeDirectory, LeavesOutWhatIsGoneHiddenOrDouble) {
-  remote::Listing listing;
-  listing.entries = {File(".obx-0123abcd-00000001", 1), File("a", 1), File("a", 2), File("b", 3)};
+  const auto listing = remote::Listing::Of(
+      {}, {.entries = {File(".obx-0123abcd-00000001", 1), File("a", 1), File("a", 2), File("b", 3)}});
   cache::OverlayEntry gone{.name = "b"};
   gone.overlay.kind = Overlay::Kind::kGone;
   const auto merged = MergeDirectory(kDefaults, &listing, {gone}, {});

@@ -53,7 +53,7 @@ TEST_F(DirCacheTest, OneListingServesUntilItIsOld) {
   const ListingPtr listing = cache_.Get("/d", {}).value();
   EXPECT_EQ(listing->begun, clock_.Now());
   ASSERT_EQ(listing->entries.size(), 2U);
-  EXPECT_EQ(listing->entries[0].name, "a");
+  EXPECT_EQ(listing->entries[0]->name, "a");
   EXPECT_EQ(listing->Find("b")->size, 2U);
   EXPECT_EQ(listing->Find("c"), nullptr);
   clock_.Advance(seconds(29));
@@ -70,7 +70,7 @@ TEST_F(DirCacheTest, EqualNamesAreKeptInTheServersOrder) {
   const ListingPtr listing = cache_.Get("/d", {}).value();
   EXPECT_EQ(listing->Count("a"), 2U);
   EXPECT_EQ(listing->Find("a")->size, 1U);
-  EXPECT_EQ(listing->entries[1].size, 7U);
+  EXPECT_EQ(listing->entries[1]->size, 7U);
 }
 
 TEST_F(DirCacheTest, ErrorsAreHandedOnAndNotKept) {

@@ -21,7 +21,7 @@ Entry File(uint64_t size, remote::Hashes hashes = {}, int64_t mtime_s = 100) {
 }
 
 Finding FindingOf(std::vector<Entry> entries, const Evidence& evidence) {
-  return Judge(Listing{{}, std::move(entries)}, "f", evidence).finding;
+  return Judge(Listing::Of({}, {std::move(entries)}), "f", evidence).finding;
 }
 
 Evidence Served(uint64_t size) {
@@ -55,7 +55,7 @@ TEST(Proof, ServedBytesOrAGivenHashProveTogetherWithTheSize) {
 
 TEST(Proof, AListedHashThatWeDoNotKnowMustBeComputedFirst) {
   const Judgement judgement =
-      Judge(Listing{{}, {File(5, {{HashType::kMd5, "aa"}})}}, "f", Served(5));
+      Judge(Listing::Of({}, {{File(5, {{HashType::kMd5, "aa"}})}}), "f", Served(5));
   EXPECT_EQ(judgement.finding, Finding::kNeedHash);
   EXPECT_EQ(judgement.missing, std::set{HashType::kMd5});
 }
