@@ -62,8 +62,7 @@ Result<Filesystem::RemoteView> Filesystem::ViewOf(const NodePtr& dir, const std:
     return RemoteView{.path = *path, .listing = nullptr, .certain = true};
   }
   const std::string folder = ServerPathOf(*path);
-  if (auto listing =
-          name == nullptr ? rooms_.dirs.Peek(folder) : rooms_.dirs.Peek(folder, *name)) {
+  if (auto listing = name == nullptr ? rooms_.dirs.Peek(folder) : rooms_.dirs.Peek(folder, *name)) {
     Adopt(dir, *path, listing);
     return RemoteView{.path = *path, .listing = listing, .certain = true};
   }
@@ -78,8 +77,8 @@ Result<Filesystem::RemoteView> Filesystem::AskServer(const NodePtr& dir, const s
   const auto token = lane.Enter();
   if (!token) return Fail(token.error());
   const std::string folder = ServerPathOf(path);
-  auto listing = name == nullptr ? rooms_.dirs.Get(folder, *token)
-                                 : rooms_.dirs.Get(folder, *name, *token);
+  auto listing =
+      name == nullptr ? rooms_.dirs.Get(folder, *token) : rooms_.dirs.Get(folder, *name, *token);
   if (listing) {
     reached_ = true;
     Adopt(dir, path, *listing);

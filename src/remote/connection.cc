@@ -61,12 +61,11 @@ Result<std::shared_ptr<grpc::ChannelCredentials>> MakeChannelCredentials(
   return grpc::SslCredentials(ssl);
 }
 
-grpc::ChannelArguments MakeArguments() {
+grpc::ChannelArguments MakeArguments(const KeepAlive& keep_alive) {
   grpc::ChannelArguments arguments;
   arguments.SetMaxReceiveMessageSize(kMaxReceiveBytes);
-  // Keep-alive as the clients that last use it (PROTOCOL.md 2.2).
-  arguments.SetInt(GRPC_ARG_KEEPALIVE_TIME_MS, 30'000);
-  arguments.SetInt(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, 10'000);
+  arguments.SetInt(GRPC_ARG_KEEPALIVE_TIME_MS, static_cast<int>(keep_alive.after.count()));
+  arguments.SetInt(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, static_cast<int>(keep_alive.patience.count()));
   arguments.SetInt(GRPC_ARG_KEEPALIVE_PERMIT_WITHOUT_CALLS, 1);
   arguments.SetInt(GRPC_ARG_HTTP2_MAX_PINGS_WITHOUT_DATA, 0);
   // A restarted server is found again soon: gRPC's own pauses grow to two minutes.
@@ -113,8 +112,8 @@ Result<std::unique_ptr<Connection>> Connection::Open(const ConnectOptions& optio
   }
   auto channel_credentials = MakeChannelCredentials(options);
   if (!channel_credentials) return Fail(channel_credentials.error());
-  std::unique_ptr<Connection> connection(new Connection(
-      grpc::CreateCustomChannel(Target(endpoint), *channel_credentials, MakeArguments())));
+  std::unique_ptr<Connection> connection(new Connection(grpc::CreateCustomChannel(
+      Target(endpoint), *channel_credentials, MakeArguments(options.keep_alive))));
   const Credentials& credentials = options.credentials;
   if (credentials.token.empty() && !credentials.user.empty()) {
     RegisterSecret(credentials.password);

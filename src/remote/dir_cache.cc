@@ -247,8 +247,8 @@ void DirCache::Doubt(const std::string& dir, const std::string& name, bool gone)
   const auto at = slots_.find(dir);
   if (at == slots_.end()) return;
   Slot& slot = at->second;
-  const bool known = gone && slot.listing && slot.listing->Find(name) == nullptr &&
-                     !Doubtful(slot, &name);
+  const bool known =
+      gone && slot.listing && slot.listing->Find(name) == nullptr && !Doubtful(slot, &name);
   if (known && slot.flights.empty()) return;
   if (slot.changes.size() >= kMaxChanges) return DropLocked(at);
   slot.changes[name] = {clock_.Now(), known};

@@ -21,11 +21,11 @@ using EntryPtr = std::shared_ptr<const Entry>;
 
 // One answer of the server, immutable once made.
 struct Listing {
-  SteadyTime begun;            // when the call was sent: changes before it are visible in it
+  SteadyTime begun;  // when the call was sent: changes before it are visible in it
   // Sorted by name; equal names stay in the server's order. Shared with the listings that were made
   // of this one by an edit: a copy of 100,000 entries takes as many increments, no allocations.
   std::vector<EntryPtr> entries;
-  size_t refused = 0;          // further entries, whose names cannot be shown here
+  size_t refused = 0;  // further entries, whose names cannot be shown here
   static Listing Of(SteadyTime begun, DirContent content);
   // The directory holds nothing at all.
   bool empty() const { return entries.empty() && refused == 0; }

@@ -35,12 +35,21 @@ struct Credentials {
   std::function<Result<std::string>()> reread_token;
 };
 
+// A connection over which nothing came for `after` is asked whether it still stands; without an
+// answer within `patience` its streams end.
+struct KeepAlive {
+  // As the clients that last use it (PROTOCOL.md 2.2).
+  std::chrono::milliseconds after{30'000};
+  std::chrono::milliseconds patience{10'000};
+};
+
 struct ConnectOptions {
   Endpoint endpoint;
   std::string folder = "/";  // that is mounted, as the user wrote it
   Credentials credentials;
   std::string ca_file;  // PEM; empty: the system's roots
   bool tls_verify = true;
+  KeepAlive keep_alive;
 };
 
 // Owns the channel and its token renewal. Thread-safe. Connecting is lazy: Connect never fails for

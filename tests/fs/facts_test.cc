@@ -89,7 +89,8 @@ TEST(MergeDirectory, IsTheSortedUnion) {
 
 TEST(MergeDirectory, LeavesOutWhatIsGoneHiddenOrDouble) {
   const auto listing = remote::Listing::Of(
-      {}, {.entries = {File(".obx-0123abcd-00000001", 1), File("a", 1), File("a", 2), File("b", 3)}});
+      {},
+      {.entries = {File(".obx-0123abcd-00000001", 1), File("a", 1), File("a", 2), File("b", 3)}});
   cache::OverlayEntry gone{.name = "b"};
   gone.overlay.kind = Overlay::Kind::kGone;
   const auto merged = MergeDirectory(kDefaults, &listing, {gone}, {});

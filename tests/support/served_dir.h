@@ -28,6 +28,7 @@ class ServedDir {
   std::string token_file() const { return dir_ / "token"; }
   std::string Local(const std::string& path) const { return dir_ / "cloud" + path; }
   std::string output() const { return process_->output(); }
+  int pid() const { return process_->pid(); }
   // Its exit code.
   int Stop() { return process_->Stop(); }
   // Again on the same port; the flags and the token file may be others by now.
