@@ -46,9 +46,13 @@ CREATE TABLE memory(
   parent TEXT NOT NULL, name TEXT NOT NULL, ino INTEGER NOT NULL, kind INTEGER NOT NULL,
   mode INTEGER NOT NULL, uid INTEGER NOT NULL, gid INTEGER NOT NULL,
   atime INTEGER NOT NULL, mtime INTEGER NOT NULL, ctime INTEGER NOT NULL,
-  identity TEXT NOT NULL, confirmed INTEGER NOT NULL,
+  identity TEXT NOT NULL, confirmed INTEGER NOT NULL, used INTEGER NOT NULL,
   PRIMARY KEY(parent, name)) WITHOUT ROWID;
 CREATE INDEX memory_unconfirmed ON memory(confirmed) WHERE confirmed = 0;
+CREATE INDEX memory_used ON memory(used);
+CREATE TABLE xattrs(
+  ino INTEGER NOT NULL, name TEXT NOT NULL, value BLOB NOT NULL, PRIMARY KEY(ino, name))
+  WITHOUT ROWID;
 CREATE TABLE intents(
   id INTEGER PRIMARY KEY, kind INTEGER NOT NULL, what INTEGER NOT NULL, newer INTEGER NOT NULL,
   folder TEXT NOT NULL, origin TEXT NOT NULL, dest TEXT NOT NULL,
@@ -72,11 +76,6 @@ void BindMark(Statement& statement, const Mark& mark) {
   statement.Bind(Signed(mark.size)).Bind(mark.mtime_ns).Bind(mark.ctime_ns);
 }
 
-void BindAttr(Statement& statement, const Attr& attr) {
-  statement.Bind(attr.mode).Bind(attr.uid).Bind(attr.gid);
-  statement.Bind(attr.atime_ns).Bind(attr.mtime_ns).Bind(attr.ctime_ns);
-}
-
 std::string EncodeIfAny(const std::optional<Identity>& identity) {
   return identity ? EncodeIdentity(*identity) : std::string();
 }
@@ -91,8 +90,14 @@ void BindTextOrNull(Statement& statement, const std::string& text) {
 
 }  // namespace
 
-Result<std::unique_ptr<Journal>> Journal::Open(const std::string& path) {
+void BindAttr(Statement& statement, const Attr& attr) {
+  statement.Bind(attr.mode).Bind(attr.uid).Bind(attr.gid);
+  statement.Bind(attr.atime_ns).Bind(attr.mtime_ns).Bind(attr.ctime_ns);
+}
+
+Result<std::unique_ptr<Journal>> Journal::Open(const std::string& path, uint64_t memory_limit) {
   std::unique_ptr<Journal> journal(new Journal());
+  journal->memory_limit_ = static_cast<int64_t>(memory_limit);
   if (auto done = journal->SetUp(path); !done) return Fail(done.error());
   return journal;
 }
@@ -155,15 +160,13 @@ Status Journal::PrepareAll() {
       {&drop_gone_, "DELETE FROM gone WHERE path=?"},
       {&put_intent_, "INSERT OR REPLACE INTO intents VALUES(?,?,?,?,?,?,?,?,?,?,?,?,?)"},
       {&drop_intent_, "DELETE FROM intents WHERE id=?"},
-      {&put_memory_, "INSERT OR REPLACE INTO memory VALUES(?,?,?,?,?,?,?,?,?,?,?,?)"},
-      {&drop_memory_, "DELETE FROM memory WHERE parent=? AND name=?"},
-      {&find_memory_, "SELECT * FROM memory WHERE parent=? AND name=?"},
-      {&memories_in_, "SELECT * FROM memory WHERE parent=?"},
   };
   for (const auto& [statement, sql] : statements) {
     if (auto done = statement->Prepare(db_.get(), sql); !done) return done;
   }
   if (auto done = PrepareItems(); !done) return done;
+  if (auto done = PrepareMemory(); !done) return done;
+  if (auto done = PrepareXattrs(); !done) return done;
   return PrepareTrees();
 }
 
@@ -316,18 +319,6 @@ Status Journal::PutGone(const GoneRow& gone) {
 }
 
 Status Journal::DropGone(const std::string& path) { return drop_gone_.Bind(path).Run(); }
-
-Status Journal::PutMemory(const Memory& memory) {
-  const std::string identity = EncodeIdentity(memory.identity);
-  put_memory_.Bind(ParentOf(memory.path)).Bind(NameOf(memory.path));
-  put_memory_.Bind(Signed(memory.ino)).Bind(static_cast<int64_t>(memory.kind));
-  BindAttr(put_memory_, memory.attr);
-  return put_memory_.Bind(identity).Bind(memory.confirmed ? 1 : 0).Run();
-}
-
-Status Journal::DropMemory(const std::string& path) {
-  return drop_memory_.Bind(ParentOf(path)).Bind(NameOf(path)).Run();
-}
 
 Status Journal::DropTree(const std::string& path) {
   const std::string begin = BeneathBegin(path);

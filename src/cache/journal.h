@@ -37,7 +37,8 @@ class Journal {
   };
 
   // Makes the database if it is missing. EPROTO: made by a newer program. EIO: not a database.
-  static Result<std::unique_ptr<Journal>> Open(const std::string& path);
+  // Beyond `memory_limit` the confirmed memories that were not used for the longest time go.
+  static Result<std::unique_ptr<Journal>> Open(const std::string& path, uint64_t memory_limit);
   // EIO when a row cannot be what we wrote; the text names it.
   Result<Contents> Load();
 
@@ -79,6 +80,13 @@ class Journal {
   Status DropMemory(const std::string& path);
   Result<std::optional<Memory>> FindMemory(const std::string& path);
   Result<std::vector<Memory>> MemoriesIn(const std::string& dir);
+
+  // Of inode numbers, which are never given again; those of vanished ones go at the next Open.
+  Result<std::optional<std::string>> FindXattr(Ino ino, const std::string& name);
+  Result<std::vector<std::string>> XattrNames(Ino ino);
+  Status PutXattr(Ino ino, const std::string& name, std::string_view value);
+  Status DropXattr(Ino ino, const std::string& name);
+  Status DropXattrs(Ino ino);
   // Of gone rows and memories: those of `path` and of all beneath it.
   Status DropTree(const std::string& path);
   Status MoveTree(const std::string& from, const std::string& to);
@@ -92,6 +100,10 @@ class Journal {
   Status CheckVersion();
   Status PrepareAll();
   Status PrepareItems();
+  Status PrepareMemory();
+  Status PrepareXattrs();
+  Status TrimMemory();
+  Result<int64_t> AskNumber(std::string_view sql);
   Status PrepareTrees();
   void Rollback();
   Status LoadRows(std::vector<Row>& rows);
@@ -109,11 +121,20 @@ class Journal {
   Statement save_sums_, load_sums_, save_ledger_, load_ledger_;
   Statement add_extent_, drop_extents_;
   Statement put_gone_, drop_gone_, put_memory_, drop_memory_, find_memory_, memories_in_;
+  Statement touch_memory_, touch_memories_, trim_memory_;
+  Statement find_xattr_, xattr_names_, put_xattr_, drop_xattr_, drop_xattrs_;
   Statement drop_gone_beneath_, drop_memory_beneath_;
   Statement move_gone_, move_gone_beneath_, move_memory_, move_memory_beneath_;
   Statement put_intent_, drop_intent_;
   Statement get_meta_, set_meta_;
+
+  int64_t memory_limit_ = 0;  // rows
+  int64_t memories_ = 0;      // at most so many rows there are
+  int64_t uses_ = 0;          // counts memories put: the clock of `used`
+  int64_t least_used_ = 0;    // of the rows read last
 };
+
+void BindAttr(Statement& statement, const Attr& attr);
 
 // Makes everything committed so far durable: fdatasync of the write-ahead log, outside the
 // journal's lock (HARD-CASES 13). Thread-safe.

@@ -1,5 +1,6 @@
 // Reading the journal back. The database was on a disk and may have been touched: every value is
 // checked before it becomes a state, a path or a size.
+#include <algorithm>
 #include <cerrno>
 
 #include "cache/codec.h"
@@ -259,11 +260,14 @@ Status Journal::LoadOverlay(Contents& contents) {
 }
 
 Result<std::vector<Memory>> Journal::ReadMemories(Statement& query) {
+  constexpr int kUsedColumn = 12;
   std::vector<Memory> memories;
+  least_used_ = uses_;
   while (true) {
     const auto more = query.Next();
     if (!more) return Fail(more.error());
     if (!*more) return memories;
+    least_used_ = std::min(least_used_, query.Int(kUsedColumn));
     Memory memory;
     if (!ReadMemory(query, memory)) {
       query.Reset();
@@ -271,18 +275,6 @@ Result<std::vector<Memory>> Journal::ReadMemories(Statement& query) {
     }
     memories.push_back(std::move(memory));
   }
-}
-
-Result<std::optional<Memory>> Journal::FindMemory(const std::string& path) {
-  find_memory_.Bind(ParentOf(path)).Bind(NameOf(path));
-  auto memories = ReadMemories(find_memory_);
-  if (!memories) return Fail(memories.error());
-  if (memories->empty()) return std::nullopt;
-  return std::move(memories->front());
-}
-
-Result<std::vector<Memory>> Journal::MemoriesIn(const std::string& dir) {
-  return ReadMemories(memories_in_.Bind(dir));
 }
 
 }  // namespace outboxfs::cache

@@ -132,6 +132,7 @@ bool RecoverFile(Row& row, const Layout& layout, bool has_bytes, bool same_boot,
 
 StoreImpl::StoreImpl(const StoreOptions& options, const Clock& clock)
     : layout_(options.directory),
+      memory_limit_(options.memory_limit),
       clock_(clock),
       started_(clock.Now()),
       dirty_dirs_(layout_),
@@ -160,7 +161,7 @@ Status StoreImpl::Start() {
 }
 
 Status StoreImpl::OpenJournal() {
-  auto journal = Journal::Open(layout_.Journal());
+  auto journal = Journal::Open(layout_.Journal(), memory_limit_);
   if (!journal) return Fail(journal.error());
   MutexLock lock(mu_);
   journal_ = std::move(*journal);

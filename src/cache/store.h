@@ -26,7 +26,8 @@
 namespace outboxfs::cache {
 
 struct StoreOptions {
-  std::string directory;  // made with 0700 if missing; one owner at a time (flock)
+  std::string directory;              // made with 0700 if missing; one owner at a time (flock)
+  uint64_t memory_limit = 1'000'000;  // entries of the attribute memory; then the least used go
 };
 
 // The overlay's word about one path.
@@ -204,6 +205,15 @@ class Store {
   virtual std::vector<Memory> RecallDir(const std::string& dir) const = 0;
   virtual Status Remember(const Memory& memory) = 0;
   virtual Status ForgetMemory(const std::string& path) = 0;
+
+  // ---- Extended attributes, of an inode number for as long as an item or a memory has it
+  // ---------
+  virtual Result<std::string> Xattr(Ino ino, const std::string& name) const = 0;  // ENODATA
+  virtual Result<std::vector<std::string>> XattrNames(Ino ino) const = 0;
+  enum class XattrMode { kSet, kCreate, kReplace };  // EEXIST, ENODATA
+  virtual Status SetXattr(Ino ino, const std::string& name, std::string_view value,
+                          XattrMode mode) = 0;
+  virtual Status RemoveXattr(Ino ino, const std::string& name) = 0;  // ENODATA
   // What a listing of `dir`, begun then, says of the overlay. Of rows that are older than it:
   // uploaded ones that it shows are confirmed; those that it lacks go when it is no lag any more.
   // Gone ones that it lacks go, and those of which it shows another version.

@@ -115,6 +115,11 @@ class StoreImpl final : public Store, private SealHost, private KeeperHost {
   std::vector<Memory> RecallDir(const std::string& dir) const override;
   Status Remember(const Memory& memory) override;
   Status ForgetMemory(const std::string& path) override;
+  Result<std::string> Xattr(Ino ino, const std::string& name) const override;
+  Result<std::vector<std::string>> XattrNames(Ino ino) const override;
+  Status SetXattr(Ino ino, const std::string& name, std::string_view value,
+                  XattrMode mode) override;
+  Status RemoveXattr(Ino ino, const std::string& name) override;
   void ReconcileEntries(const std::string& dir, SteadyTime begun,
                         const ListedNames& listed) override;
   void DoubtUploaded(const std::string& path) override;
@@ -262,6 +267,7 @@ class StoreImpl final : public Store, private SealHost, private KeeperHost {
   Verdict JudgeGhost(const std::string& path, Ghost& ghost, SteadyTime begun,
                      const std::optional<Listed>& listed) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   bool IsNoLagAnyMore(Ghost& ghost, SteadyTime begun) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  Status DropXattrsOfAnother(const Memory& memory) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   bool MayStillAppear(const std::string& path) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
 
   // ---- store_intents.cc
@@ -280,6 +286,7 @@ class StoreImpl final : public Store, private SealHost, private KeeperHost {
 
   // Constant after Start.
   const Layout layout_;
+  const uint64_t memory_limit_;
   const Clock& clock_;
   const SteadyTime started_;
   FileDescriptor lock_file_;

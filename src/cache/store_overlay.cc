@@ -54,6 +54,7 @@ Status StoreImpl::Remember(const Memory& memory) {
   MutexLock lock(mu_);
   auto done = journal_->Transact([&]() -> Status {
     mu_.AssertHeld();
+    if (auto dropped = DropXattrsOfAnother(memory); !dropped) return dropped;
     if (auto put = journal_->PutMemory(memory); !put || memory.confirmed) return put;
     return journal_->DropGone(memory.path);
   });
@@ -67,6 +68,16 @@ Status StoreImpl::Remember(const Memory& memory) {
     DropGhost(memory.path);
   }
   return {};
+}
+
+// What was remembered of a file that somebody else has replaced since must not come back with the
+// attributes of the new one, which keeps the inode number.
+Status StoreImpl::DropXattrsOfAnother(const Memory& memory) {
+  if (memory.kind == ItemKind::kDir) return {};
+  const auto before = journal_->FindMemory(memory.path);
+  if (!before) return Fail(before.error());
+  if (!*before || SameVersion((*before)->identity, memory.identity)) return {};
+  return journal_->DropXattrs(memory.ino);
 }
 
 Status StoreImpl::ForgetMemory(const std::string& path) {

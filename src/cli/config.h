@@ -34,6 +34,7 @@ struct Config {
   remote::ConnectOptions connect;  // credentials: see below
   std::string cache_dir;           // empty: derived from the remote (paths.h)
   std::chrono::nanoseconds dir_cache_time{};
+  int attr_memory = 1'000'000;  // entries
   std::optional<std::chrono::nanoseconds> drain_timeout;  // unset: kDrainTimeout, or the daemon's
   mode_t umask = 022;
   bool foreground = false;

@@ -17,7 +17,9 @@ namespace outboxfs::cli {
 Result<std::unique_ptr<Daemon>> Daemon::Start(MountPlan plan, const Environment& environment) {
   std::unique_ptr<Daemon> daemon(new Daemon(std::move(plan), environment));
   Result<std::unique_ptr<cache::Store>> store =
-      cache::Store::Open({.directory = daemon->plan_.config.cache_dir}, daemon->clock_);
+      cache::Store::Open({.directory = daemon->plan_.config.cache_dir,
+                          .memory_limit = static_cast<uint64_t>(daemon->plan_.config.attr_memory)},
+                         daemon->clock_);
   if (!store) return Fail(store.error());
   daemon->store_ = std::move(*store);
   for (const auto step :

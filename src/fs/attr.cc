@@ -1,4 +1,4 @@
-// Attributes: what chmod, chown, utimens and truncate change, and the read-only xattrs.
+// Attributes: what chmod, chown, utimens and truncate change.
 #include <fcntl.h>
 
 #include <cerrno>
@@ -130,21 +130,6 @@ Status Filesystem::ChangeOpen(Node& node, const AttrChange& change) {
   auto status = rooms_.store.SetAttr(open.item, open.attr);
   if (!status && status.error().code == ENOENT) return {};  // deleted: only this node knows it
   return status;
-}
-
-Result<std::string> Filesystem::GetXattr(cache::Ino ino, const std::string& name) {
-  constexpr std::string_view kState = "user.outboxfs.state";
-  constexpr std::string_view kError = "user.outboxfs.error";
-  if (name != kState && name != kError) return FailErrno(ENODATA, name);
-  const auto node = NodeOf(ino);
-  if (!node) return Fail(node.error());
-  const auto path = PathOf(*node);
-  if (!path) return Fail(path.error());
-  const cache::Overlay overlay = rooms_.store.Lookup(*path);
-  const bool item = overlay.kind == cache::Overlay::Kind::kItem;
-  if (name == kState) return std::string(item ? ToString(overlay.item.state) : "remote");
-  if (!item || overlay.item.reason.empty()) return FailErrno(ENODATA, name);
-  return overlay.item.reason;
 }
 
 }  // namespace outboxfs::fs

@@ -44,6 +44,7 @@ Facts RemoteFacts(const Defaults& defaults, const remote::Entry& entry,
   facts.ino = memory->ino;
   if (entry.is_dir || cache::SameVersion(IdentityOf(entry), memory->identity)) {
     facts.attr = memory->attr;
+    facts.remembered = true;
   }
   return facts;
 }
@@ -68,14 +69,19 @@ std::optional<Facts> FactsOf(const Defaults& defaults, const cache::Overlay& ove
       return std::nullopt;
     case cache::Overlay::Kind::kItem: {
       const cache::Item& item = overlay.item;
-      return Facts{.kind = item.kind, .ino = item.ino, .attr = item.attr, .size = item.size};
+      return Facts{.kind = item.kind,
+                   .ino = item.ino,
+                   .attr = item.attr,
+                   .size = item.size,
+                   .remembered = true};
     }
     case cache::Overlay::Kind::kUploaded: {
       const cache::Memory& uploaded = overlay.memory;
       return Facts{.kind = uploaded.kind,
                    .ino = uploaded.ino,
                    .attr = uploaded.attr,
-                   .size = uploaded.identity.size};
+                   .size = uploaded.identity.size,
+                   .remembered = true};
     }
     case cache::Overlay::Kind::kNone:
       break;

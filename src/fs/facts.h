@@ -28,7 +28,8 @@ struct Facts {
   cache::ItemKind kind = cache::ItemKind::kFile;
   cache::Ino ino = 0;  // 0: purely remote, has none yet
   cache::Attr attr;
-  uint64_t size = 0;  // bytes
+  uint64_t size = 0;        // bytes
+  bool remembered = false;  // staged, or the attribute memory is of this version
   bool is_dir() const { return kind == cache::ItemKind::kDir; }
 };
 

@@ -141,8 +141,13 @@ class Filesystem {
 
   // ---- attr.cc ----
   Result<AttrReply> SetAttr(Call& call, cache::Ino ino, const AttrChange& change);
-  // user.outboxfs.state and .error, read-only. ENODATA for every other name.
+  // "user.*"; of those "user.outboxfs.*" tell about the file and cannot be changed. ENODATA,
+  // EOPNOTSUPP for other kinds, EPERM for ours.
   Result<std::string> GetXattr(cache::Ino ino, const std::string& name);
+  Result<std::vector<std::string>> ListXattr(cache::Ino ino);  // without ours
+  Status SetXattr(cache::Ino ino, const std::string& name, std::string_view value,
+                  cache::Store::XattrMode mode);
+  Status RemoveXattr(cache::Ino ino, const std::string& name);
 
   // ---- make.cc, remove.cc, rename.cc ----
   Result<EntryReply> MakeDir(Call& call, cache::Ino parent, const std::string& name, mode_t mode);
@@ -245,6 +250,11 @@ class Filesystem {
     cache::Identity identity;  // of the remote version; empty for an item
   };
 
+  // ---- xattr.cc ----
+  Result<Known> KnownOf(const NodePtr& node) const;
+  static bool IsDeletedOpen(const NodePtr& node);
+  static Result<std::string> OurXattr(const Known& known, const std::string& name);
+
   // ---- lookup.cc ----
   Result<NodePtr> NodeOf(cache::Ino ino) const;
   Result<NodePtr> DirOf(cache::Ino ino) const;
@@ -253,8 +263,8 @@ class Filesystem {
   // May ask the server. ENOENT when the directory is unlinked.
   // `name`: the only one that the caller wants to know of, or nullptr.
   Result<RemoteView> ViewOf(const NodePtr& dir, const std::string* name, SlowLane& lane);
-  Result<RemoteView> AskServer(const NodePtr& dir, const std::string& path,
-                               const std::string* name, SlowLane& lane);
+  Result<RemoteView> AskServer(const NodePtr& dir, const std::string& path, const std::string* name,
+                               SlowLane& lane);
   RemoteView Offline(const NodePtr& dir, const std::string& path, const Error& error);
   // A listing is seen for the first time: reconciles the overlay, expires what it contradicts.
   void Adopt(const NodePtr& dir, const std::string& path, const remote::ListingPtr& listing);

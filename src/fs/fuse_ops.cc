@@ -4,59 +4,13 @@
 #include <cerrno>
 #include <vector>
 
-#include "common/log.h"
 #include "fs/fuse_api.h"
+#include "fs/fuse_reply.h"
 
 namespace outboxfs::fs {
 namespace {
 
 constexpr int64_t kNsPerSecond = 1'000'000'000;
-
-// A request of the kernel. Destroyed before the reply: libfuse frees the request then.
-class FuseCall final : public Call {
- public:
-  explicit FuseCall(fuse_req_t request)
-      : Call(fuse_req_ctx(request)->uid, fuse_req_ctx(request)->gid), request_(request) {}
-  ~FuseCall() override {
-    if (registered_) fuse_req_interrupt_func(request_, nullptr, nullptr);
-  }
-  FuseCall(const FuseCall&) = delete;
-  FuseCall& operator=(const FuseCall&) = delete;
-
-  std::stop_token Interrupted() override {
-    if (!std::exchange(registered_, true)) {
-      // Runs on another worker, under libfuse's lock of the request: it may only ask for the stop.
-      fuse_req_interrupt_func(
-          request_,
-          [](fuse_req_t, void* self) { static_cast<FuseCall*>(self)->stop_.request_stop(); }, this);
-    }
-    return stop_.get_token();
-  }
-
- private:
-  const fuse_req_t request_;
-  std::stop_source stop_;
-  bool registered_ = false;
-};
-
-Filesystem& Fs(fuse_req_t req) {
-  return static_cast<OpsContext*>(fuse_req_userdata(req))->filesystem;
-}
-
-void ReplyError(fuse_req_t req, const char* operation, fuse_ino_t ino, const Error& error) {
-  const int code = error.code > 0 ? error.code : EIO;
-  if (code == EIO || code == ETIMEDOUT || code == ENOSPC) {
-    Log::Warning("{} of inode {}: {}", operation, ino, error.text);
-  } else {
-    Log::Debug("{} of inode {}: {} ({})", operation, ino, error.text, code);
-  }
-  fuse_reply_err(req, code);
-}
-
-void ReplyStatus(fuse_req_t req, const char* operation, fuse_ino_t ino, const Status& status) {
-  if (!status) return ReplyError(req, operation, ino, status.error());
-  fuse_reply_err(req, 0);
-}
 
 fuse_entry_param ToParam(const EntryReply& entry) {
   fuse_entry_param param = {};
@@ -346,27 +300,6 @@ void StatFs(fuse_req_t req, fuse_ino_t ino) {
   fuse_reply_statfs(req, &*st);
 }
 
-void GetXattr(fuse_req_t req, fuse_ino_t ino, const char* name, size_t size) {
-  const auto value = Fs(req).GetXattr(ino, name);
-  if (!value) return ReplyError(req, "getxattr", ino, value.error());
-  if (size == 0) {
-    fuse_reply_xattr(req, value->size());
-  } else if (size < value->size()) {
-    fuse_reply_err(req, ERANGE);
-  } else {
-    fuse_reply_buf(req, value->data(), value->size());
-  }
-}
-
-// Ours are not listed: programs that copy xattrs would carry them elsewhere.
-void ListXattr(fuse_req_t req, fuse_ino_t, size_t size) {
-  if (size == 0) {
-    fuse_reply_xattr(req, 0);
-  } else {
-    fuse_reply_buf(req, nullptr, 0);
-  }
-}
-
 void Allocate(fuse_req_t req, fuse_ino_t ino, int mode, off_t offset, off_t length,
               struct fuse_file_info* info) {
   const auto range =
@@ -385,7 +318,6 @@ void Seek(fuse_req_t req, fuse_ino_t ino, off_t offset, int whence, struct fuse_
   fuse_reply_lseek(req, static_cast<off_t>(*found));
 }
 
-// setxattr and removexattr are missing on purpose: the kernel then answers EOPNOTSUPP by itself.
 fuse_lowlevel_ops MakeOperations() {
   fuse_lowlevel_ops ops = {};
   ops.init = Init;
@@ -414,10 +346,9 @@ fuse_lowlevel_ops MakeOperations() {
   ops.releasedir = ReleaseDir;
   ops.fsyncdir = SyncDir;
   ops.statfs = StatFs;
-  ops.getxattr = GetXattr;
-  ops.listxattr = ListXattr;
   ops.fallocate = Allocate;
   ops.lseek = Seek;
+  AddXattrHandlers(ops);
   return ops;
 }
 

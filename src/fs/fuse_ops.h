@@ -1,5 +1,5 @@
-// The edge to libfuse: the only place with handlers. Each copies its arguments, calls one operation
-// of Filesystem, and replies; one place logs failures and turns them into an errno.
+// The edge to libfuse: here and in fuse_xattr.cc are the handlers. Each copies its arguments, calls
+// one operation of Filesystem, and replies; one place logs failures and turns them into an errno.
 #pragma once
 
 #include <functional>
