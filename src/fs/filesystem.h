@@ -173,6 +173,7 @@ class Filesystem {
   void StopWaits() {
     lane_.exit.request_stop();
     hydrator_.Stop();
+    read_ahead_.Stop();
   }
   // After the last operation: every open file as if its handles were released.
   void CloseAll();
@@ -183,11 +184,14 @@ class Filesystem {
 
  private:
   struct Handle {
-    Handle(NodePtr of_node, bool for_writing, remote::Downloader& downloads, Permits& memory)
-        : node(std::move(of_node)), writable(for_writing), reader(downloads, memory) {}
+    Handle(NodePtr of_node, bool for_writing, remote::Downloader& downloads, Permits& memory,
+           ReadAhead& ahead)
+        : node(std::move(of_node)), writable(for_writing), reader(downloads, memory, ahead) {}
     const NodePtr node;
     const bool writable;
-    uint64_t remote_size = 0;  // bytes, when it was opened; constant afterwards
+    // The remote file, when it was opened; constant afterwards.
+    uint64_t remote_size = 0;  // bytes
+    cache::Identity remote_version;
     RemoteReader reader;
   };
   struct DirHandle {
@@ -249,6 +253,10 @@ class Filesystem {
     Facts facts;
     cache::Identity identity;  // of the remote version; empty for an item
   };
+
+  // ---- io.cc ----
+  Status ReadRemote(Call& call, Handle& handle, std::span<std::byte> out, uint64_t offset);
+  Status CheckVersion(Handle& handle, const std::string& path, SlowLane& lane);
 
   // ---- xattr.cc ----
   Result<Known> KnownOf(const NodePtr& node) const;
@@ -410,7 +418,7 @@ class Filesystem {
   std::atomic<uint64_t> attr_changes_{0};  // of names without an item
   const std::string device_tag_;
   Lane lane_;
-  Permits read_ahead_;
+  Permits read_memory_;
   mutable SharedMutex names_mu_;  // mount path of every node and what the store has there
   NodeTable nodes_;
   HandleTable<Handle> handles_;
@@ -427,7 +435,9 @@ class Filesystem {
   remote::Space space_ ABSL_GUARDED_BY(space_mu_);  // total 0: not known
   SteadyTime space_fresh_until_ ABSL_GUARDED_BY(space_mu_){};
 
-  Hydrator hydrator_;  // last: its thread ends first
+  // Last: their threads end first.
+  ReadAhead read_ahead_;
+  Hydrator hydrator_;
 };
 
 }  // namespace outboxfs::fs

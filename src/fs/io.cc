@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cerrno>
 
+#include "cache/paths.h"
 #include "fs/filesystem.h"
 
 namespace outboxfs::fs {
@@ -33,18 +34,44 @@ Result<ReadReply> Filesystem::Read(Call& call, uint64_t number, size_t size, uin
   }
   if (offset >= handle->remote_size) return reply;
   reply.bytes.resize(std::min<uint64_t>(size, handle->remote_size - offset));
-  if (handle->reader.TryRead(reply.bytes, offset)) return reply;
+  if (auto read = ReadRemote(call, *handle, reply.bytes, offset); !read) return Fail(read.error());
+  return reply;
+}
+
+Status Filesystem::ReadRemote(Call& call, Handle& handle, std::span<std::byte> out,
+                              uint64_t offset) {
+  const auto path = PathOf(handle.node);
+  if (!path) return Fail(EIO, "deleted on the server");
+  const std::string server_path = ServerPathOf(*path);
   SlowLane lane(lane_, call);
+  if (auto same = CheckVersion(handle, *path, lane); !same) return same;
+  if (handle.reader.TryRead(server_path, out, offset)) return {};
   const auto token = lane.Enter();
   if (!token) return Fail(token.error());
-  const auto path = PathOf(handle->node);
-  if (!path) return Fail(EIO, "deleted on the server");
-  const auto status =
-      handle->reader.Read(ServerPathOf(*path), handle->remote_size, reply.bytes, offset, *token);
-  if (status) return reply;
+  const auto status = handle.reader.Read(server_path, handle.remote_size, out, offset, *token);
+  if (status) return {};
   Error error = lane.Explain(status.error());
   if (error.code != EINTR) error.code = EIO;
   return Fail(error.Prepend("read " + *path));
+}
+
+// What is read must be of one version from the first byte to the last. A listing that cannot be had
+// says nothing: then the bytes cannot be had either, or it is the old listing's fault only.
+Status Filesystem::CheckVersion(Handle& handle, const std::string& path, SlowLane& lane) {
+  const std::string folder = ServerPathOf(std::string(cache::ParentOf(path)));
+  const std::string name(cache::NameOf(path));
+  remote::ListingPtr listing = rooms_.dirs.Peek(folder, name);
+  if (!listing && rooms_.clock.Now() >= offline_until_.load()) {
+    const auto token = lane.Enter();
+    if (!token) return Fail(token.error());
+    listing = rooms_.dirs.Get(folder, name, *token).value_or(nullptr);
+  }
+  const remote::Entry* entry = listing ? listing->Find(name) : nullptr;
+  if (entry == nullptr || cache::SameVersion(IdentityOf(*entry), handle.remote_version)) return {};
+  // What we have uploaded is newer than a listing that lags.
+  if (rooms_.store.Lookup(path).kind != cache::Overlay::Kind::kNone) return {};
+  handle.reader.Forget();
+  return Fail(EIO, "read " + path + ": changed on the server since it was opened");
 }
 
 Status Filesystem::Write(uint64_t number, std::span<const std::byte> data, uint64_t offset) {

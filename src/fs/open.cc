@@ -168,7 +168,8 @@ bool Filesystem::KeepCache(Node& node) {
 
 Opened Filesystem::AddHandle(const NodePtr& node, int flags) {
   OpenFile& open = node->open;
-  auto handle = std::make_shared<Handle>(node, WantsWriting(flags), rooms_.downloads, read_ahead_);
+  auto handle = std::make_shared<Handle>(node, WantsWriting(flags), rooms_.downloads, read_memory_,
+                                         read_ahead_);
   Opened opened;
   if (open.handles == 0) {
     open.mode = Mode::kDaemon;
@@ -186,6 +187,7 @@ Opened Filesystem::AddHandle(const NodePtr& node, int flags) {
     opened.direct_io = (flags & O_ACCMODE) == O_WRONLY;
   } else {
     handle->remote_size = node->version.size;
+    handle->remote_version = node->version;
     opened.keep_cache = KeepCache(*node);
   }
   opened.handle = handles_.Add(std::move(handle));

@@ -1,52 +1,50 @@
-// Reads a remote file for one handle: keeps the last fetched window, which grows while the reader
-// goes on sequentially (256 KiB to 8 MiB) and falls back on a seek.
+// Reads a remote file for one handle. Keeps the last windows that were fetched; they grow while the
+// reader goes on sequentially (256 KiB to 8 MiB), then the next ones are fetched while it still
+// reads, and fall back on a seek.
 #pragma once
 
 #include <cstddef>
 #include <cstdint>
+#include <list>
+#include <memory>
 #include <span>
 #include <stop_token>
+#include <string>
 #include <vector>
 
 #include "common/mutex.h"
 #include "common/permits.h"
 #include "common/range.h"
 #include "common/result.h"
+#include "fs/read_ahead.h"
 #include "remote/remote.h"
 
 namespace outboxfs::fs {
 
-// Thread-safe. One fetch at a time; who needs other bytes meanwhile waits.
+// Thread-safe. One fetch on behalf of a reader at a time; who needs other bytes meanwhile waits.
 class RemoteReader {
  public:
-  // `memory` bounds the bytes of the larger windows over all readers. Both must outlive the reader.
-  RemoteReader(remote::Downloader& downloads, Permits& memory)
-      : downloads_(downloads), memory_(memory) {}
+  // `memory` bounds the bytes of the larger windows over all readers. All must outlive the reader,
+  // whose fetches ahead may go on for a moment after it is gone.
+  RemoteReader(remote::Downloader& downloads, Permits& memory, ReadAhead& ahead);
+  ~RemoteReader();
+  RemoteReader(const RemoteReader&) = delete;
+  RemoteReader& operator=(const RemoteReader&) = delete;
 
-  // Copies what the window holds of [offset, offset + out.size()); true when that is all of it.
+  // Copies what the windows hold of [offset, offset + out.size()); true when that is all of it.
   // Never waits for the network.
-  bool TryRead(std::span<std::byte> out, uint64_t offset) ABSL_LOCKS_EXCLUDED(mu_);
+  bool TryRead(const std::string& path, std::span<std::byte> out, uint64_t offset);
   // Exactly out.size() bytes of the file at the server path `path`, whose size is `file_size`
   // (REQUIRES: the range is inside).
   Status Read(const std::string& path, uint64_t file_size, std::span<std::byte> out,
-              uint64_t offset, const std::stop_token& stop) ABSL_LOCKS_EXCLUDED(mu_);
+              uint64_t offset, const std::stop_token& stop);
+  // What was fetched is of another version now: forgets it.
+  void Forget();
 
  private:
-  bool CopyLocked(std::span<std::byte> out, uint64_t offset) const
-      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
-  // The next window for a read of `wanted`.
-  ByteRange PlanLocked(const ByteRange& wanted, uint64_t file_size)
-      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
-
-  remote::Downloader& downloads_;
-  Permits& memory_;
-  Mutex mu_;
-  CondVar fetched_;
-  bool fetching_ ABSL_GUARDED_BY(mu_) = false;
-  ByteRange window_ ABSL_GUARDED_BY(mu_);
-  std::vector<std::byte> bytes_ ABSL_GUARDED_BY(mu_);
-  uint64_t next_size_ ABSL_GUARDED_BY(mu_) = 0;  // of the next sequential window
-  Permit permit_ ABSL_GUARDED_BY(mu_);           // for bytes_ beyond the smallest window
+  struct Window;
+  class State;
+  const std::shared_ptr<State> state_;
 };
 
 }  // namespace outboxfs::fs

@@ -12,7 +12,8 @@
 namespace outboxfs::fs {
 namespace {
 
-constexpr uint64_t kReadAheadBytes = 64 << 20;  // over all handles that read remote files
+constexpr uint64_t kReadMemory = 64 << 20;  // over all handles that read remote files
+constexpr int kReadAheadThreads = 4;
 constexpr int kWorkersKeptFree = 2;
 
 // Since Linux 6.13 two changes of a file never have one ctime (multigrain timestamps).
@@ -45,8 +46,9 @@ Filesystem::Filesystem(const MountOptions& options, const Rooms& rooms, Passthro
       exact_ctime_(HasExactCtime()),
       device_tag_(remote::DeviceTag(rooms.store.device_id())),
       lane_(static_cast<uint64_t>(std::max(1, options.workers - kWorkersKeptFree))),
-      read_ahead_(kReadAheadBytes),
+      read_memory_(kReadMemory),
       nodes_(kRootIno),
+      read_ahead_(kReadAheadThreads),
       hydrator_(rooms_, options.remote_folder) {
   Describe(nodes_.root(), RootFacts());
 }

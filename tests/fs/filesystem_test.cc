@@ -103,6 +103,25 @@ TEST_F(FilesystemTest, AReadersModeStaysWhenAWriterComes) {
   EXPECT_GT(fs_->Open(call_, ino, O_RDONLY)->backing_id, 0);
 }
 
+TEST_F(FilesystemTest, AReaderGetsOneVersionOrAnError) {
+  names_.AddFile("/file", 4);
+  downloads_.Put("/file", "text");
+  const auto reader = fs_->Open(call_, Ino("file"), O_RDONLY);
+  ASSERT_TRUE(reader);
+  EXPECT_TRUE(fs_->Read(call_, reader->handle, 4, 0));
+  ASSERT_TRUE(names_.Delete("/file", {}));
+  names_.AddFile("/file", 5);
+  downloads_.Put("/file", "other");
+  EXPECT_TRUE(fs_->Read(call_, reader->handle, 4, 0)) << "nobody has told us";
+  dirs_->Doubt("/", "file", false);
+  const auto reply = fs_->Read(call_, reader->handle, 4, 0);
+  ASSERT_FALSE(reply);
+  EXPECT_EQ(EIO, reply.error().code);
+  fs_->Release(reader->handle);
+  const auto again = fs_->Open(call_, Ino("file"), O_RDONLY);
+  EXPECT_TRUE(fs_->Read(call_, again->handle, 5, 0));
+}
+
 TEST_F(FilesystemTest, AnUnchangedWriterLeavesTheSealAlone) {
   const cache::Ino ino = MakeClosed("file", "text");
   const cache::Generation generation = AwaitState("/file", State::kWaiting).generation;

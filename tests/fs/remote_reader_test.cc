@@ -20,7 +20,7 @@ class RemoteReaderTest : public ::testing::Test {
   std::string Read(RemoteReader& reader, uint64_t offset, size_t size) {
     std::string text(size, '\0');
     const auto out = std::as_writable_bytes(std::span(text));
-    if (reader.TryRead(out, offset)) return text;
+    if (reader.TryRead("/file", out, offset)) return text;
     const auto status = reader.Read("/file", content_.size(), out, offset, {});
     EXPECT_TRUE(status) << status.error().text;
     return text;
@@ -29,10 +29,11 @@ class RemoteReaderTest : public ::testing::Test {
   const std::string content_ = test::Pattern(20 << 20);
   test::FakeDownloader downloads_;
   Permits memory_{kBudget};
+  ReadAhead ahead_{2};
 };
 
 TEST_F(RemoteReaderTest, SequentialReadsAreFewFetches) {
-  RemoteReader reader(downloads_, memory_);
+  RemoteReader reader(downloads_, memory_, ahead_);
   constexpr size_t kPiece = 128 << 10;
   for (uint64_t at = 0; at < content_.size(); at += kPiece) {
     ASSERT_EQ(content_.substr(at, kPiece), Read(reader, at, kPiece));
@@ -40,8 +41,49 @@ TEST_F(RemoteReaderTest, SequentialReadsAreFewFetches) {
   EXPECT_LT(downloads_.fetches(), 10);
 }
 
+TEST_F(RemoteReaderTest, ASequentialReaderIsFetchedAheadOf) {
+  RemoteReader reader(downloads_, memory_, ahead_);
+  constexpr size_t kPiece = 128 << 10;
+  constexpr uint64_t kBegun = 600 << 10;  // in the second window
+  for (uint64_t at = 0; at < kBegun; at += kPiece) Read(reader, at, kPiece);
+  ASSERT_TRUE(downloads_.AwaitFetches(5)) << "two for the reader, three ahead";
+  EXPECT_EQ(content_.substr(kBegun, 1 << 20), Read(reader, kBegun, 1 << 20));
+}
+
+TEST_F(RemoteReaderTest, WhatCannotBeFetchedAheadIsFetchedByTheReader) {
+  RemoteReader reader(downloads_, memory_, ahead_);
+  ahead_.Stop();
+  constexpr size_t kPiece = 128 << 10;
+  for (uint64_t at = 0; at < content_.size(); at += kPiece) {
+    ASSERT_EQ(content_.substr(at, kPiece), Read(reader, at, kPiece));
+  }
+}
+
+TEST_F(RemoteReaderTest, WhatWasFetchedUnderAnotherNameIsNotShown) {
+  downloads_.Put("/other", std::string(content_.size(), 'x'));
+  RemoteReader reader(downloads_, memory_, ahead_);
+  EXPECT_EQ(content_.substr(0, 10), Read(reader, 0, 10));
+  std::string text(10, '\0');
+  const auto out = std::as_writable_bytes(std::span(text));
+  EXPECT_FALSE(reader.TryRead("/other", out, 0));
+  EXPECT_TRUE(reader.Read("/other", content_.size(), out, 0, {}));
+  EXPECT_EQ(std::string(10, 'x'), text);
+}
+
+TEST_F(RemoteReaderTest, ReadersOfDistantPartsBothGetOn) {
+  RemoteReader reader(downloads_, memory_, ahead_);
+  std::vector<std::jthread> readers;
+  for (const uint64_t begin : {uint64_t{0}, uint64_t{10 << 20}}) {
+    readers.emplace_back([this, &reader, begin] {
+      for (uint64_t at = begin; at < begin + (4U << 20); at += 100'000) {
+        EXPECT_EQ(content_.substr(at, 100'000), Read(reader, at, 100'000));
+      }
+    });
+  }
+}
+
 TEST_F(RemoteReaderTest, RandomReadsFetchLittle) {
-  RemoteReader reader(downloads_, memory_);
+  RemoteReader reader(downloads_, memory_, ahead_);
   for (const uint64_t at : {15'000'000, 3'000'000, 9'000'000, 1'000'000}) {
     ASSERT_EQ(content_.substr(at, 1000), Read(reader, at, 1000));
   }
@@ -50,26 +92,26 @@ TEST_F(RemoteReaderTest, RandomReadsFetchLittle) {
 }
 
 TEST_F(RemoteReaderTest, AReadLargerThanTheWindowIsWhole) {
-  RemoteReader reader(downloads_, memory_);
+  RemoteReader reader(downloads_, memory_, ahead_);
   EXPECT_EQ(content_.substr(5, 3 << 20), Read(reader, 5, 3 << 20));
 }
 
 TEST_F(RemoteReaderTest, TheEndOfTheFileIsNotOverrun) {
-  RemoteReader reader(downloads_, memory_);
+  RemoteReader reader(downloads_, memory_, ahead_);
   EXPECT_EQ(content_.substr(content_.size() - 10), Read(reader, content_.size() - 10, 10));
 }
 
 TEST_F(RemoteReaderTest, WithoutMemoryWindowsStaySmall) {
   Permits none(0);
   const auto all = none.TryTake();
-  RemoteReader reader(downloads_, none);
+  RemoteReader reader(downloads_, none, ahead_);
   constexpr size_t kPiece = 128 << 10;
   for (uint64_t at = 0; at < (2U << 20); at += kPiece) Read(reader, at, kPiece);
   EXPECT_EQ(8, downloads_.fetches());
 }
 
 TEST_F(RemoteReaderTest, AFailureIsReportedAndTheNextReadTriesAgain) {
-  RemoteReader reader(downloads_, memory_);
+  RemoteReader reader(downloads_, memory_, ahead_);
   downloads_.FailNext({.code = EIO, .text = "lost"});
   std::string text(10, '\0');
   const auto out = std::as_writable_bytes(std::span(text));
@@ -78,7 +120,7 @@ TEST_F(RemoteReaderTest, AFailureIsReportedAndTheNextReadTriesAgain) {
 }
 
 TEST_F(RemoteReaderTest, WhoNeedsTheSameBytesWaitsForOneFetch) {
-  RemoteReader reader(downloads_, memory_);
+  RemoteReader reader(downloads_, memory_, ahead_);
   downloads_.Hold();
   std::vector<std::jthread> readers;
   for (int i = 0; i < 4; ++i) {
@@ -95,7 +137,7 @@ TEST_F(RemoteReaderTest, WhoNeedsTheSameBytesWaitsForOneFetch) {
 }
 
 TEST_F(RemoteReaderTest, AWaitEndsWithItsToken) {
-  RemoteReader reader(downloads_, memory_);
+  RemoteReader reader(downloads_, memory_, ahead_);
   downloads_.Hold();
   std::jthread first([&] {
     std::string text(10, '\0');
