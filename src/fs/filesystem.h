@@ -339,6 +339,7 @@ class Filesystem {
   cache::Attr NewAttr(const Call& call, const NodePtr& dir, mode_t mode, bool is_dir) const;
   Result<std::string> PathIn(const NodePtr& dir, const std::string& name) const;
   Result<Opened> OpenNew(const NodePtr& node, cache::ItemId item, int flags);
+  bool IsStaged(const NodePtr& dir) const;
   Result<EntryReply> MakeRemoteDir(SlowLane& lane, const NodePtr& dir, const std::string& name,
                                    const cache::Attr& attr);
 

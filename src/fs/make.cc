@@ -1,9 +1,10 @@
-// New names: create, mkdir, mknod of a regular file. All of them local; the uploader brings them to
-// the server later.
+// New names: create, mkdir, mknod of a regular file. All of them local (but for directories where
+// the caller wants to hear of it now); the uploader brings them to the server later.
 #include <fcntl.h>
 
 #include <cerrno>
 
+#include "cache/paths.h"
 #include "common/log.h"
 #include "fs/filesystem.h"
 #include "fs/names.h"
@@ -99,11 +100,12 @@ Result<EntryReply> Filesystem::MakeDir(Call& call, cache::Ino parent, const std:
   const auto dir = DirOf(parent);
   if (!dir) return Fail(dir.error());
   const cache::Attr attr = NewAttr(call, *dir, mode, true);
-  if (*dir == nodes_.root() && options_.remote_folder == "/") {
+  const bool virtual_root = *dir == nodes_.root() && options_.remote_folder == "/";
+  if (virtual_root || (options_.sync_metadata && !IsStaged(*dir))) {
     SlowLane lane(lane_, call);
     const auto made = MakeRemoteDir(lane, *dir, name, attr);
     // A server that was never reached: staged, on trust, as files are.
-    if (made || reached_ || made.error().code != EIO) return made;
+    if (made || reached_ || options_.sync_metadata || made.error().code != EIO) return made;
   }
   Touch(*dir);
   ReaderLock names(names_mu_);
@@ -115,20 +117,32 @@ Result<EntryReply> Filesystem::MakeDir(Call& call, cache::Ino parent, const std:
   return Reply(node, {.kind = cache::ItemKind::kDir, .attr = attr});
 }
 
-// Directly under the server's root: there a directory is a cloud, and most servers refuse to make
-// one (HARD-CASES 18). The caller should hear it now.
+// Made before --sync-metadata was given, and not yet on the server.
+bool Filesystem::IsStaged(const NodePtr& dir) const {
+  const auto path = PathOf(dir);
+  return path && rooms_.store.Lookup(*path).kind == cache::Overlay::Kind::kItem;
+}
+
+// With --sync-metadata, and directly under the server's root: there a directory is a cloud, and
+// most servers refuse to make one (HARD-CASES 18). The caller should hear it now.
 Result<EntryReply> Filesystem::MakeRemoteDir(SlowLane& lane, const NodePtr& dir,
                                              const std::string& name, const cache::Attr& attr) {
   if (const auto token = lane.Enter(); !token) return Fail(token.error());
-  const auto made = rooms_.names.MakeDir("/", name, lane_.exit.get_token());
+  const auto path = PathIn(dir, name);
+  if (!path) return Fail(path.error());
+  const std::string folder = ServerPathOf(std::string(cache::ParentOf(*path)));
+  if (rooms_.store.IsBusy(ServerPathOf(*path))) {
+    if (auto status = AwaitOtherChange(lane); !status) return Fail(status.error());
+  }
+  const auto made = rooms_.names.MakeDir(folder, name, lane_.exit.get_token());
   if (!made) return Fail(made.error());
   remote::Entry entry;
   entry.name = name;
   entry.is_dir = true;
-  rooms_.dirs.Put("/", entry);
+  rooms_.dirs.Put(folder, entry);
   Touch(dir);
   ReaderLock names(names_mu_);
-  const cache::Memory memory{.path = JoinPath("/", name),
+  const cache::Memory memory{.path = *path,
                              .ino = rooms_.store.NewIno(),
                              .kind = cache::ItemKind::kDir,
                              .attr = attr,

@@ -28,8 +28,9 @@ struct MountOptions {
   mode_t file_mode = 0644;
   bool allow_other = false;
   bool read_only = false;
-  bool passthrough = true;  // when the kernel and the privileges allow it
-  int workers = 10;         // FUSE threads; workers - 2 may wait for anything remote
+  bool sync_metadata = false;  // mkdir goes to the server before it returns
+  bool passthrough = true;     // when the kernel and the privileges allow it
+  int workers = 10;            // FUSE threads; workers - 2 may wait for anything remote
   std::chrono::nanoseconds attr_timeout = std::chrono::seconds(1);
   std::vector<std::string> fuse_options;  // further "-o" words for libfuse
 };

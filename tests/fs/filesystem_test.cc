@@ -174,6 +174,24 @@ TEST_F(FilesystemTest, ADirectoryMadeHereIsNotAskedOfTheServer) {
   EXPECT_TRUE(List(below->ino).empty());
 }
 
+TEST_F(FilesystemTest, WithSyncMetadataMkdirIsDoneAtTheServer) {
+  MountOptions options;
+  options.sync_metadata = true;
+  Open(options);
+  const auto made = fs_->MakeDir(call_, kRootIno, "dir", 0750);
+  ASSERT_TRUE(made) << made.error().text;
+  EXPECT_EQ(Overlay::Kind::kUploaded, store_->Lookup("/dir").kind);
+  EXPECT_TRUE(fs_->MakeDir(call_, made->ino, "below", 0750));
+  EXPECT_EQ(2, names_.Count("MakeDir"));
+  EXPECT_EQ(made->ino, Ino("dir"));
+  EXPECT_EQ(0750U, fs_->GetAttr(call_, made->ino)->st.st_mode & 07777);
+  names_.FailNext("MakeDir", {.code = EACCES, .text = "not allowed"});
+  const auto refused = fs_->MakeDir(call_, kRootIno, "other", 0750);
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(EACCES, refused.error().code);
+  EXPECT_EQ(std::vector<std::string>{"dir"}, List(kRootIno));
+}
+
 TEST_F(FilesystemTest, DirectlyUnderAVirtualRootNoDirectoryIsMade) {
   names_.FailNext("MakeDir", {.code = EPERM, .text = "create_folder is not supported"});
   const auto made = fs_->MakeDir(call_, kRootIno, "cloud", 0755);
