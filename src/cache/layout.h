@@ -4,6 +4,7 @@
 //   staged/xx/<id>  backing files; id in 16 hex digits, xx = bits 8..15 of it, so that files made
 //                   one after the other share a directory and one directory sync serves many
 //   lost+found/     backing files that the journal does not know
+//   read/           bytes of remote files that were read (read_cache.h); emptied at the start
 // Pure but for MakeDirectories.
 #pragma once
 
@@ -31,6 +32,7 @@ class Layout {
   std::string StagedFile(ItemId id) const;
   static unsigned DirIndexOf(ItemId id) { return static_cast<unsigned>(id >> 8) % kStagedDirs; }
   std::string LostFound() const { return directory_ + "/lost+found"; }
+  std::string Read() const { return directory_ + "/read"; }
 
   // The id of the file `name` in staged directory `index`; nullopt: not a name that we made.
   static std::optional<ItemId> ParseStaged(unsigned index, std::string_view name);

@@ -34,7 +34,8 @@ struct Config {
   remote::ConnectOptions connect;  // credentials: see below
   std::string cache_dir;           // empty: derived from the remote (paths.h)
   std::chrono::nanoseconds dir_cache_time{};
-  int attr_memory = 1'000'000;  // entries
+  int attr_memory = 1'000'000;                            // entries
+  uint64_t cache_max_size = 0;                            // bytes
   std::optional<std::chrono::nanoseconds> drain_timeout;  // unset: kDrainTimeout, or the daemon's
   mode_t umask = 022;
   bool foreground = false;

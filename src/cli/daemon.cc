@@ -13,6 +13,12 @@
 #include "status/collect.h"
 
 namespace outboxfs::cli {
+namespace {
+
+// What was read is kept only while the disk has so much more free: writers come first.
+constexpr uint64_t kFreeReserve = uint64_t{1} << 30;
+
+}  // namespace
 
 Result<std::unique_ptr<Daemon>> Daemon::Start(MountPlan plan, const Environment& environment) {
   std::unique_ptr<Daemon> daemon(new Daemon(std::move(plan), environment));
@@ -67,8 +73,16 @@ Status Daemon::MountIt() {
   const Config& config = plan_.config;
   uploader_ = upload::Uploader::Start(*store_, remote_->uploads(), remote_->names(), *dirs_, clock_,
                                       config.upload);
-  Result<std::unique_ptr<fs::MountSession>> session = fs::MountSession::Mount(
-      config.mount, *store_, remote_->names(), *dirs_, *downloader_, clock_);
+  read_cache_ = std::make_unique<cache::ReadCache>(
+      cache::Layout(config.cache_dir).Read(),
+      cache::ReadCache::Limits{.bytes = config.cache_max_size, .free_reserve = kFreeReserve});
+  Result<std::unique_ptr<fs::MountSession>> session =
+      fs::MountSession::Mount(config.mount, {.store = *store_,
+                                             .names = remote_->names(),
+                                             .dirs = *dirs_,
+                                             .downloads = *downloader_,
+                                             .clock = clock_,
+                                             .read_cache = read_cache_.get()});
   if (!session) return Fail(session.error());
   session_ = std::move(*session);
   push_ = std::make_unique<remote::PushReader>(

@@ -254,6 +254,9 @@ class Filesystem {
     cache::Identity identity;  // of the remote version; empty for an item
   };
 
+  // ---- session.cc ----
+  bool IsOurEcho(const std::string& path, bool gone) const;
+
   // ---- io.cc ----
   Status ReadRemote(Call& call, Handle& handle, std::span<std::byte> out, uint64_t offset);
   Status CheckVersion(Handle& handle, const std::string& path, SlowLane& lane);

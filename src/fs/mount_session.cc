@@ -266,17 +266,15 @@ MountStatus Session::Snapshot() const {
 
 }  // namespace
 
-Result<std::unique_ptr<MountSession>> MountSession::Mount(
-    const MountOptions& options, cache::Store& store, remote::NamespaceApi& names,
-    remote::DirCache& dirs, remote::Downloader& downloads, const Clock& clock) {
+Result<std::unique_ptr<MountSession>> MountSession::Mount(const MountOptions& options,
+                                                          const Rooms& rooms) {
   const bool nonempty =
       std::count(options.fuse_options.begin(), options.fuse_options.end(), "nonempty") > 0;
   const auto mountpoint = PrepareMountpoint(options.mountpoint, nonempty);
   if (!mountpoint) return Fail(mountpoint.error());
   MountOptions prepared = options;
   prepared.mountpoint = *mountpoint;
-  auto session =
-      std::make_unique<Session>(std::move(prepared), Rooms{store, names, dirs, downloads, clock});
+  auto session = std::make_unique<Session>(std::move(prepared), rooms);
   if (const auto started = session->Start(); !started) return Fail(started.error());
   return session;
 }

@@ -10,11 +10,8 @@
 #include <string>
 #include <vector>
 
-#include "cache/store.h"
-#include "common/clock.h"
 #include "common/result.h"
-#include "remote/dir_cache.h"
-#include "remote/remote.h"
+#include "fs/rooms.h"
 
 namespace outboxfs::fs {
 
@@ -43,16 +40,16 @@ struct MountStatus {
   uint64_t open_handles = 0;
   uint64_t slow_lane_in_use = 0;
   uint64_t slow_lane_capacity = 0;
+  uint64_t read_cache_bytes = 0;
 };
 
 class MountSession {
  public:
   // Mounts. EBUSY, ENOENT, ENOTDIR, EACCES, ENOTEMPTY with one clear line each. A mount left dead
-  // by a crash ("transport endpoint is not connected") is unmounted first. All references must
-  // outlive the session.
-  static Result<std::unique_ptr<MountSession>> Mount(
-      const MountOptions& options, cache::Store& store, remote::NamespaceApi& names,
-      remote::DirCache& dirs, remote::Downloader& downloads, const Clock& clock);
+  // by a crash ("transport endpoint is not connected") is unmounted first. What `rooms` refers to
+  // must outlive the session.
+  static Result<std::unique_ptr<MountSession>> Mount(const MountOptions& options,
+                                                     const Rooms& rooms);
   virtual ~MountSession() = default;
 
   // Serves until RequestExit, an external unmount, or a fatal error; then the mount is gone and all

@@ -188,6 +188,8 @@ Opened Filesystem::AddHandle(const NodePtr& node, int flags) {
   } else {
     handle->remote_size = node->version.size;
     handle->remote_version = node->version;
+    const auto path = rooms_.read_cache == nullptr ? Fail(ENOENT, "") : PathOf(node);
+    if (path) handle->reader.KeepIn(rooms_.read_cache->Open(ServerPathOf(*path), node->version));
     opened.keep_cache = KeepCache(*node);
   }
   opened.handle = handles_.Add(std::move(handle));

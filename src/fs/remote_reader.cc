@@ -38,6 +38,7 @@ class RemoteReader::State : public std::enable_shared_from_this<State> {
   Status Read(const std::string& path, uint64_t file_size, std::span<std::byte> out,
               uint64_t offset, const std::stop_token& stop);
   void Forget();
+  void KeepIn(std::shared_ptr<cache::KeptFile> kept);
 
  private:
   using WindowPtr = std::shared_ptr<Window>;
@@ -47,7 +48,7 @@ class RemoteReader::State : public std::enable_shared_from_this<State> {
   ByteRange CopyLocked(std::span<std::byte> out, ByteRange wanted) const
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   WindowPtr FindLocked(uint64_t offset) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
-  WindowPtr AddLocked(const std::string& path, const ByteRange& range)
+  WindowPtr AddLocked(const std::string& path, const ByteRange& wanted)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   WindowPtr AddForReaderLocked(const std::string& path, const ByteRange& wanted)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
@@ -67,6 +68,7 @@ class RemoteReader::State : public std::enable_shared_from_this<State> {
   uint64_t next_size_ ABSL_GUARDED_BY(mu_) = 0;        // of the next sequential window
   bool failed_ahead_ ABSL_GUARDED_BY(mu_) = false;     // until a reader's own fetch succeeds
   uint64_t file_size_ ABSL_GUARDED_BY(mu_) = 0;
+  std::shared_ptr<cache::KeptFile> kept_ ABSL_GUARDED_BY(mu_);
 };
 
 bool RemoteReader::State::TryRead(const std::string& path, std::span<std::byte> out,
@@ -125,7 +127,15 @@ Status RemoteReader::State::Read(const std::string& path, uint64_t file_size,
 
 Status RemoteReader::State::Fetch(const WindowPtr& window, const std::stop_token& stop) {
   std::vector<std::byte> bytes(window->range.size());
-  const Status status = downloads_.Fetch(window->path, window->range.begin, bytes, stop);
+  std::shared_ptr<cache::KeptFile> kept;
+  {
+    MutexLock lock(mu_);
+    kept = kept_;
+  }
+  const bool had = kept && kept->Read(bytes, window->range.begin);
+  const Status status =
+      had ? Status() : downloads_.Fetch(window->path, window->range.begin, bytes, stop);
+  if (status && kept && !had) kept->Fill(bytes, window->range.begin);
   {
     MutexLock lock(mu_);
     if (status) {
@@ -137,6 +147,11 @@ Status RemoteReader::State::Fetch(const WindowPtr& window, const std::stop_token
   }
   fetched_.NotifyAll();
   return status;
+}
+
+void RemoteReader::State::KeepIn(std::shared_ptr<cache::KeptFile> kept) {
+  MutexLock lock(mu_);
+  kept_ = std::move(kept);
 }
 
 void RemoteReader::State::Forget() {
@@ -169,10 +184,11 @@ RemoteReader::State::WindowPtr RemoteReader::State::FindLocked(uint64_t offset) 
   return nullptr;
 }
 
-// nullptr: there is no memory for it.
+// The front of `wanted` that is wholly kept or wholly missing. nullptr: there is no memory for it.
 RemoteReader::State::WindowPtr RemoteReader::State::AddLocked(const std::string& path,
-                                                              const ByteRange& range) {
+                                                              const ByteRange& wanted) {
   auto window = std::make_shared<Window>();
+  const ByteRange range = kept_ ? kept_->FirstRun(wanted).range : wanted;
   window->range = range;
   window->path = path;
   if (range.size() > kSmallestWindow) {
@@ -271,5 +287,9 @@ Status RemoteReader::Read(const std::string& path, uint64_t file_size, std::span
 }
 
 void RemoteReader::Forget() { state_->Forget(); }
+
+void RemoteReader::KeepIn(std::shared_ptr<cache::KeptFile> kept) {
+  state_->KeepIn(std::move(kept));
+}
 
 }  // namespace outboxfs::fs

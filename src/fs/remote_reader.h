@@ -12,6 +12,7 @@
 #include <string>
 #include <vector>
 
+#include "cache/read_cache.h"
 #include "common/mutex.h"
 #include "common/permits.h"
 #include "common/range.h"
@@ -40,6 +41,8 @@ class RemoteReader {
               uint64_t offset, const std::stop_token& stop);
   // What was fetched is of another version now: forgets it.
   void Forget();
+  // Before the first read: where fetched bytes are kept, and looked for first.
+  void KeepIn(std::shared_ptr<cache::KeptFile> kept);
 
  private:
   struct Window;

@@ -1,6 +1,7 @@
 // What the operations are built upon. References only; all must outlive who holds them.
 #pragma once
 
+#include "cache/read_cache.h"
 #include "cache/store.h"
 #include "common/clock.h"
 #include "remote/dir_cache.h"
@@ -15,6 +16,7 @@ struct Rooms {
   remote::DirCache& dirs;
   remote::Downloader& downloads;
   const Clock& clock;
+  cache::ReadCache* read_cache = nullptr;  // null: what was read is not kept
 };
 
 }  // namespace outboxfs::fs

@@ -81,6 +81,7 @@ void Filesystem::RemoteChanged(const std::string& server_path, bool gone) {
   }
   const auto path = MountPath(options_.remote_folder, server_path);
   if (!path) return;
+  if (IsOurEcho(*path, gone)) return;
   if (gone) rooms_.store.DoubtUploaded(*path);
   if (const NodePtr node = nodes_.Find(*path)) {
     if (node->is_dir()) expire_dir(node);
@@ -93,10 +94,30 @@ void Filesystem::RemoteChanged(const std::string& server_path, bool gone) {
   notifier_.ExpireEntry(dir->ino, std::string(cache::NameOf(*path)));
 }
 
+// What stands here before the server's entry hides any change of it; and the server tells us of our
+// own uploads and removals too, in a moment.
+bool Filesystem::IsOurEcho(const std::string& path, bool gone) const {
+  constexpr std::chrono::seconds kMoment{5};
+  const cache::Overlay overlay = rooms_.store.Lookup(path);
+  const bool just_now = overlay.since >= rooms_.clock.Now() - kMoment;
+  switch (overlay.kind) {
+    case cache::Overlay::Kind::kItem:
+      return overlay.item.state != cache::State::kClean;
+    case cache::Overlay::Kind::kUploaded:
+      return !gone && just_now;
+    case cache::Overlay::Kind::kGone:
+      return gone && just_now;
+    case cache::Overlay::Kind::kNone:
+      break;
+  }
+  return false;
+}
+
 void Filesystem::FillStatus(MountStatus& status) const {
   status.passthrough = passthrough_.on();
   status.passthrough_reason = passthrough_.reason();
   status.nodes = nodes_.size();
+  if (rooms_.read_cache != nullptr) status.read_cache_bytes = rooms_.read_cache->bytes();
   status.open_handles = handles_.size();
   status.slow_lane_in_use = lane_.places.in_use();
   status.slow_lane_capacity = lane_.places.capacity();

@@ -58,7 +58,8 @@ json Mount(const fs::MountStatus& mount) {
           {"nodes", mount.nodes},
           {"open_handles", mount.open_handles},
           {"slow_lane_in_use", mount.slow_lane_in_use},
-          {"slow_lane_capacity", mount.slow_lane_capacity}};
+          {"slow_lane_capacity", mount.slow_lane_capacity},
+          {"read_cache_bytes", mount.read_cache_bytes}};
 }
 
 }  // namespace

@@ -47,13 +47,18 @@ class NotedKernel final : public Backings, public KernelCache {
     MutexLock lock(mu_);
     return open_.size();
   }
+  // Each note is awaited once.
   bool Await(const std::string& note) {
     const auto deadline = CondVar::Clock::now() + std::chrono::seconds(10);
     MutexLock lock(mu_);
-    while (!notes_.contains(note)) {
+    while (notes_.erase(note) == 0) {
       if (!changed_.WaitUntil(mu_, {}, deadline)) return false;
     }
     return true;
+  }
+  bool Sent(const std::string& note) {
+    MutexLock lock(mu_);
+    return notes_.contains(note);
   }
 
  private:

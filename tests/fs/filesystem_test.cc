@@ -389,6 +389,27 @@ TEST_F(FilesystemTest, RemoteNewsExpireWhatTheKernelKnows) {
   EXPECT_TRUE(kernel_.Await("entry dir"));
 }
 
+TEST_F(FilesystemTest, OurOwnChangesDoNotEcho) {
+  MakeClosed("staged", "text");
+  fs_->RemoteChanged("/staged", false);
+  MakeClosed("uploaded", "text");
+  Upload("/uploaded");
+  fs_->RemoteChanged("/uploaded", false);
+  names_.AddFile("/deleted", 4);
+  ListAnew();
+  ASSERT_NE(0U, Ino("deleted"));
+  ASSERT_TRUE(fs_->Unlink(call_, kRootIno, "deleted"));
+  fs_->RemoteChanged("/deleted", true);
+  // The notifier sends in the order of names; this one is somebody else's doing.
+  fs_->RemoteChanged("/uploaded", true);
+  ASSERT_TRUE(kernel_.Await("entry uploaded"));
+  EXPECT_FALSE(kernel_.Sent("entry staged"));
+  EXPECT_FALSE(kernel_.Sent("entry deleted"));
+  clock_.Advance(std::chrono::seconds(6));
+  fs_->RemoteChanged("/uploaded", false);
+  EXPECT_TRUE(kernel_.Await("entry uploaded"));
+}
+
 TEST_F(FilesystemTest, TheKernelsListingIsKeptUntilTheNextOne) {
   names_.AddFile("/file", 4);
   List(kRootIno);

@@ -70,6 +70,29 @@ TEST_F(RemoteReaderTest, WhatWasFetchedUnderAnotherNameIsNotShown) {
   EXPECT_EQ(std::string(10, 'x'), text);
 }
 
+TEST_F(RemoteReaderTest, WhatIsKeptIsNotFetchedAgain) {
+  const test::TempDir dir;
+  cache::ReadCache keep(dir / "read", {.bytes = UINT64_MAX / 2, .free_reserve = 0});
+  constexpr size_t kPiece = 128 << 10;
+  const auto read_all = [&] {
+    RemoteReader reader(downloads_, memory_, ahead_);
+    reader.KeepIn(keep.Open("/file", {content_.size(), 0, "", {}}));
+    for (uint64_t at = 0; at < content_.size(); at += kPiece) {
+      ASSERT_EQ(content_.substr(at, kPiece), Read(reader, at, kPiece));
+    }
+  };
+  {  // some of it first
+    RemoteReader reader(downloads_, memory_, ahead_);
+    reader.KeepIn(keep.Open("/file", {content_.size(), 0, "", {}}));
+    Read(reader, 5'000'000, 1000);
+  }
+  read_all();
+  const int fetches = downloads_.fetches();
+  EXPECT_EQ(content_.size(), keep.bytes());
+  read_all();
+  EXPECT_EQ(fetches, downloads_.fetches());
+}
+
 TEST_F(RemoteReaderTest, ReadersOfDistantPartsBothGetOn) {
   RemoteReader reader(downloads_, memory_, ahead_);
   std::vector<std::jthread> readers;

@@ -81,8 +81,8 @@ class TempMount {
     store_ = std::move(*store);
     dirs_ = std::make_unique<remote::DirCache>(*parts_.names, *parts_.clock, parts_.dir_ttl);
     parts_.options.mountpoint = path();
-    auto session = fs::MountSession::Mount(parts_.options, *store_, *parts_.names, *dirs_,
-                                           *parts_.downloads, *parts_.clock);
+    auto session = fs::MountSession::Mount(
+        parts_.options, {*store_, *parts_.names, *dirs_, *parts_.downloads, *parts_.clock});
     if (!session) {
       error_ = session.error().text;
       return;

@@ -1,0 +1,97 @@
+// Bytes of remote files that were read, kept on the disk within a limit: the least recently used
+// files go first. Nothing depends on it: whatever goes wrong with the disk only means that bytes
+// are fetched again. Its index is in memory, so its directory is emptied at the start.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <list>
+#include <map>
+#include <memory>
+#include <span>
+#include <string>
+
+#include "cache/extent_map.h"
+#include "cache/item.h"
+#include "common/mutex.h"
+
+namespace outboxfs::cache {
+
+class ReadCache;
+
+// What is kept of one version of a remote file. Thread-safe. Must not outlive the cache.
+class KeptFile {
+ public:
+  KeptFile(ReadCache& owner, std::string name) : owner_(owner), name_(std::move(name)) {}
+  KeptFile(const KeptFile&) = delete;
+  KeptFile& operator=(const KeptFile&) = delete;
+
+  // The first part of `range` that is wholly here or wholly missing (REQUIRES: not empty).
+  struct Run {
+    ByteRange range;
+    bool here = false;
+  };
+  Run FirstRun(const ByteRange& range) const;
+  // All of it; false when something is missing.
+  bool Read(std::span<std::byte> out, uint64_t offset) const;
+  // Fetched bytes. Does nothing when there is no room or the disk refuses.
+  void Fill(std::span<const std::byte> data, uint64_t offset);
+
+ private:
+  friend class ReadCache;
+  void Drop();
+  void RemoveFile() const;
+
+  ReadCache& owner_;
+  const std::string name_;  // of the file, which is opened only while it is used: there may be many
+  mutable Mutex mu_;
+  ExtentMap here_ ABSL_GUARDED_BY(mu_);
+  bool dropped_ ABSL_GUARDED_BY(mu_) = false;  // evicted, though somebody may still hold it
+};
+
+class ReadCache {
+ public:
+  struct Limits {
+    uint64_t bytes = 0;         // kept at most
+    uint64_t free_reserve = 0;  // and only while the disk has so much free
+  };
+  // `directory` is made, and emptied, when `limits.bytes` is not 0.
+  ReadCache(std::string directory, Limits limits);
+  ~ReadCache();
+  ReadCache(const ReadCache&) = delete;
+  ReadCache& operator=(const ReadCache&) = delete;
+
+  // What is kept of this version; what was kept of another one of the same path goes. nullptr when
+  // nothing can be kept.
+  std::shared_ptr<KeptFile> Open(const std::string& path, const Identity& version);
+  uint64_t bytes() const;
+
+ private:
+  friend class KeptFile;
+  struct Entry {
+    std::string path;
+    Identity version;
+    std::shared_ptr<KeptFile> file;
+    uint64_t bytes = 0;
+  };
+  using Entries = std::list<Entry>;  // the least recently used first
+
+  // Makes room for `bytes` of `file`; false when there is none, or the file was dropped.
+  bool Reserve(const KeptFile& file, uint64_t bytes);
+  void Drop(const KeptFile& file);
+  Entries::iterator FindLocked(const KeptFile& file) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  void DropLocked(Entries::iterator entry) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  bool HasFreeSpaceLocked(uint64_t bytes) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+
+  const std::string directory_;
+  const Limits limits_;
+  mutable Mutex mu_;
+  bool usable_ ABSL_GUARDED_BY(mu_) = false;
+  Entries entries_ ABSL_GUARDED_BY(mu_);
+  std::map<std::string, Entries::iterator> by_path_ ABSL_GUARDED_BY(mu_);
+  uint64_t bytes_ ABSL_GUARDED_BY(mu_) = 0;
+  uint64_t unchecked_ ABSL_GUARDED_BY(mu_) = 0;  // bytes since the free space was looked at
+  uint64_t next_name_ ABSL_GUARDED_BY(mu_) = 0;
+};
+
+}  // namespace outboxfs::cache
