@@ -25,6 +25,7 @@ GIB = 1 << 30
 SMALL_FILES = 5000
 TREE_FILES = 2000
 TREE_BYTES = 200 << 20
+LISTED_FILES = 100_000
 WRITE_BACK = "5s"  # rclone's default delay between close and upload, given to outboxfs too
 PATIENCE = 900  # seconds that a mount, an upload or an unmount may take
 
@@ -278,6 +279,40 @@ def upload_figures(system, target):
     return figures
 
 
+def download_figures(system, target):
+    """A file and a large directory that came to the server by somebody else's hand, as after a restart:
+    neither the kernel nor the mount knows anything of them yet."""
+    base = target.parent
+    shutil.copyfile(system.options.fresh, base / "cloud" / "read")
+    many = base / "cloud" / "many"
+    many.mkdir()
+    for i in range(LISTED_FILES):
+        (many / f"file-{i:06}").touch()
+    settle()
+    address = (base / "address").read_text().split()[0]
+    url = run(system.options.build / "bench/download_url", address, base / "token", "/read").strip()
+    run("curl", "-fsS", "-o", "/dev/null", url)  # the server's disk is warm for both
+    curl = timed(lambda: run("curl", "-fsS", "-o", "/dev/null", url))
+    wait_for((target / "read").exists, "the file to show")
+    read = timed(lambda: run("dd", f"if={target / 'read'}", "of=/dev/null", "bs=1M", "status=none"))
+    return {
+        "read of 1 GiB from the server (s)": read,
+        "… by curl (s)": curl,
+        "… speed as a part of curl's": curl / read,
+        f"first ls -l of {LISTED_FILES} files (s)": timed(lambda: run("ls", "-l", target / "many")),
+        "… second (s)": timed(lambda: run("ls", "-l", target / "many")),
+    }
+
+
+def measure_download(system, place):
+    place.mkdir()
+    try:
+        with system.mounted(place) as target:
+            return download_figures(system, target)
+    finally:
+        shutil.rmtree(place)
+
+
 def measure_upload(system, place):
     """In a mount of its own, that starts to upload at once."""
     place.mkdir()
@@ -323,6 +358,8 @@ def measure(systems, options, base):
             if isinstance(system, Outboxfs):
                 say(f"round {number + 1} of {options.rounds}: {system.name}: upload_figures")
                 figures |= measure_upload(system, place)
+                say(f"round {number + 1} of {options.rounds}: {system.name}: download_figures")
+                figures |= measure_download(system, place)
             for figure, value in figures.items():
                 results[system.name].setdefault(figure, []).append(value)
     return results

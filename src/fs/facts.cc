@@ -137,6 +137,7 @@ struct stat ToStat(const Facts& facts) {
   struct stat st = {};
   st.st_ino = facts.ino;
   st.st_mode = facts.attr.mode | (facts.is_dir() ? S_IFDIR : S_IFREG);
+  if (facts.is_link) st.st_mode = S_IFLNK | ACCESSPERMS;
   st.st_nlink = 1;  // of a directory: "unknown", so that nobody counts subdirectories by it
   st.st_uid = facts.attr.uid;
   st.st_gid = facts.attr.gid;

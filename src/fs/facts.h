@@ -29,6 +29,7 @@ struct Facts {
   cache::Ino ino = 0;  // 0: purely remote, has none yet
   cache::Attr attr;
   uint64_t size = 0;        // bytes
+  bool is_link = false;     // a file that is shown as a symbolic link
   bool remembered = false;  // staged, or the attribute memory is of this version
   bool is_dir() const { return kind == cache::ItemKind::kDir; }
 };

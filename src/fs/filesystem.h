@@ -159,6 +159,20 @@ class Filesystem {
   Status Rename(Call& call, cache::Ino from_dir, const std::string& from, cache::Ino to_dir,
                 const std::string& to, unsigned flags);
 
+  // ---- links.cc ----
+  // The name under which what the kernel calls `name` is kept; `name` itself when there is nothing.
+  std::string StoredName(Call& call, cache::Ino parent, const std::string& name);
+  std::string ShownName(const std::string& name) const;
+  // EPERM when a file that is made under this name would show as a link.
+  Status CheckNoLinkName(const std::string& name) const;
+  // EPERM without --links.
+  Result<EntryReply> MakeSymlink(Call& call, cache::Ino parent, const std::string& name,
+                                 const std::string& target);
+  Result<std::string> ReadLink(Call& call, cache::Ino ino);  // EINVAL: no link
+  // Rename, of names as they are shown.
+  Status RenameShown(Call& call, cache::Ino from_dir, const std::string& from, cache::Ino to_dir,
+                     const std::string& to, unsigned flags);
+
   // ---- changes.cc ----
   // Remote removals and renames of which nobody knows whether they happened (the daemon died, the
   // server did not answer): forced listings decide. True when none is left.
@@ -253,6 +267,9 @@ class Filesystem {
     Facts facts;
     cache::Identity identity;  // of the remote version; empty for an item
   };
+
+  // ---- links.cc ----
+  bool ShowsAsLink(const std::string& name, const Facts& facts) const;
 
   // ---- session.cc ----
   bool IsOurEcho(const std::string& path, bool gone) const;

@@ -43,7 +43,7 @@ void Init(void* userdata, struct fuse_conn_info* conn) {
 void Lookup(fuse_req_t req, fuse_ino_t parent, const char* name) {
   const auto entry = [&] {
     FuseCall call(req);
-    return Fs(req).Lookup(call, parent, name);
+    return Fs(req).Lookup(call, parent, Fs(req).StoredName(call, parent, name));
   }();
   ReplyEntry(req, "lookup", parent, entry);
 }
@@ -101,6 +101,9 @@ void SetAttr(fuse_req_t req, fuse_ino_t ino, struct stat* st, int to_set, struct
 
 void MakeNode(fuse_req_t req, fuse_ino_t parent, const char* name, mode_t mode, dev_t) {
   if (!S_ISREG(mode)) return ReplyError(req, "mknod", parent, {.code = EPERM, .text = name});
+  if (const auto fine = Fs(req).CheckNoLinkName(name); !fine) {
+    return ReplyError(req, "mknod", parent, fine.error());
+  }
   const auto entry = [&] {
     FuseCall call(req);
     return Fs(req).MakeFile(call, parent, name, mode);
@@ -116,9 +119,21 @@ void MakeDir(fuse_req_t req, fuse_ino_t parent, const char* name, mode_t mode) {
   ReplyEntry(req, "mkdir", parent, entry);
 }
 
-// As on file systems without them: cp and tar then say so and go on, ln -s fails.
-void Symlink(fuse_req_t req, const char* target, fuse_ino_t parent, const char*) {
-  ReplyError(req, "symlink", parent, {.code = EPERM, .text = target});
+void Symlink(fuse_req_t req, const char* target, fuse_ino_t parent, const char* name) {
+  const auto entry = [&] {
+    FuseCall call(req);
+    return Fs(req).MakeSymlink(call, parent, name, target);
+  }();
+  ReplyEntry(req, "symlink", parent, entry);
+}
+
+void ReadLink(fuse_req_t req, fuse_ino_t ino) {
+  const auto target = [&] {
+    FuseCall call(req);
+    return Fs(req).ReadLink(call, ino);
+  }();
+  if (!target) return ReplyError(req, "readlink", ino, target.error());
+  fuse_reply_readlink(req, target->c_str());
 }
 
 void Link(fuse_req_t req, fuse_ino_t ino, fuse_ino_t, const char* name) {
@@ -128,7 +143,7 @@ void Link(fuse_req_t req, fuse_ino_t ino, fuse_ino_t, const char* name) {
 void Unlink(fuse_req_t req, fuse_ino_t parent, const char* name) {
   const auto status = [&] {
     FuseCall call(req);
-    return Fs(req).Unlink(call, parent, name);
+    return Fs(req).Unlink(call, parent, Fs(req).StoredName(call, parent, name));
   }();
   ReplyStatus(req, "unlink", parent, status);
 }
@@ -145,7 +160,7 @@ void Rename(fuse_req_t req, fuse_ino_t parent, const char* name, fuse_ino_t new_
             const char* new_name, unsigned flags) {
   const auto status = [&] {
     FuseCall call(req);
-    return Fs(req).Rename(call, parent, name, new_parent, new_name, flags);
+    return Fs(req).RenameShown(call, parent, name, new_parent, new_name, flags);
   }();
   ReplyStatus(req, "rename", parent, status);
 }
@@ -162,6 +177,9 @@ void Fill(const Opened& opened, struct fuse_file_info& info) {
 
 void Create(fuse_req_t req, fuse_ino_t parent, const char* name, mode_t mode,
             struct fuse_file_info* info) {
+  if (const auto fine = Fs(req).CheckNoLinkName(name); !fine) {
+    return ReplyError(req, "create", parent, fine.error());
+  }
   const auto created = [&] {
     FuseCall call(req);
     return Fs(req).Create(call, parent, name, mode, info->flags);
@@ -329,6 +347,7 @@ fuse_lowlevel_ops MakeOperations() {
   ops.mknod = MakeNode;
   ops.mkdir = MakeDir;
   ops.symlink = Symlink;
+  ops.readlink = ReadLink;
   ops.link = Link;
   ops.unlink = Unlink;
   ops.rmdir = RemoveDir;

@@ -139,7 +139,7 @@ void Filesystem::ExpireChanges(const NodePtr& dir, const remote::Listing& before
     const remote::Entry* is = after.Find(name);
     if (was == nullptr && is == nullptr) continue;
     if (was != nullptr && is != nullptr && SameEntry(*was, *is)) continue;
-    notifier_.ExpireEntry(dir->ino, name);
+    notifier_.ExpireEntry(dir->ino, ShownName(name));
     if (was != nullptr && is != nullptr && !node->is_dir()) notifier_.DropContent(node->ino);
   }
 }
@@ -253,6 +253,10 @@ Result<Facts> Filesystem::KnownFacts(const NodePtr& node) const {
 
 AttrReply Filesystem::Describe(const NodePtr& node, Facts facts) const {
   facts.ino = node->ino;
+  if (options_.links && !facts.is_dir()) {
+    const auto path = PathOf(node);
+    facts.is_link = path && IsLinkName(cache::NameOf(*path));
+  }
   AttrReply reply{.st = ToStat(facts), .timeout = kStableSeconds};
   MutexLock lock(node->mu);
   node->described = facts.attr;

@@ -25,6 +25,7 @@ struct MountOptions {
   mode_t file_mode = 0644;
   bool allow_other = false;
   bool read_only = false;
+  bool links = false;          // symlinks are kept as NAME.rclonelink files
   bool sync_metadata = false;  // mkdir goes to the server before it returns
   bool passthrough = true;     // when the kernel and the privileges allow it
   int workers = 10;            // FUSE threads; workers - 2 may wait for anything remote

@@ -8,6 +8,7 @@ namespace outboxfs::fs {
 namespace {
 
 constexpr size_t kMaxNameBytes = 255;
+constexpr std::string_view kLinkSuffix = ".rclonelink";
 
 }  // namespace
 
@@ -16,6 +17,17 @@ Status CheckName(std::string_view name) {
   if (name.size() > kMaxNameBytes) return FailErrno(ENAMETOOLONG, "name");
   if (!remote::IsUtf8(name)) return Fail(EILSEQ, "name is not UTF-8");
   return {};
+}
+
+bool IsLinkName(std::string_view name) {
+  return name.size() > kLinkSuffix.size() && name.ends_with(kLinkSuffix);
+}
+
+std::string LinkName(std::string_view name) { return std::string(name).append(kLinkSuffix); }
+
+std::string PlainName(std::string_view link_name) {
+  link_name.remove_suffix(kLinkSuffix.size());
+  return std::string(link_name);
 }
 
 std::string JoinPath(std::string_view dir, std::string_view name) {

@@ -18,6 +18,11 @@ Status CheckName(std::string_view name);
 // The temporary names of uploads and renames: never shown, never made by a caller (HARD-CASES 19).
 using remote::IsTempName;
 
+// The file that keeps a symlink (--links), named as rclone names it: "x" <-> "x.rclonelink".
+bool IsLinkName(std::string_view name);
+std::string LinkName(std::string_view name);
+std::string PlainName(std::string_view link_name);  // REQUIRES: IsLinkName
+
 // "/" + "a" -> "/a", "/a" + "b" -> "/a/b".
 std::string JoinPath(std::string_view dir, std::string_view name);
 // The full server path of a mount path, under the folder that the mount's root stands for.

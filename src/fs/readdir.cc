@@ -1,4 +1,5 @@
 // Directories as a whole: listing them, and the file system's own figures.
+#include <algorithm>
 #include <cerrno>
 
 #include "fs/filesystem.h"
@@ -14,6 +15,14 @@ constexpr uint64_t kBlock = 4096;
 constexpr uint64_t kPlenty = uint64_t{1} << 50;
 constexpr std::chrono::seconds kSpaceIsFresh{60};
 constexpr size_t kMaxName = 255;
+
+// Sorted by name.
+bool Holds(const std::vector<NamedFacts>& entries, const std::string& name) {
+  const auto at = std::lower_bound(
+      entries.begin(), entries.end(), name,
+      [](const NamedFacts& entry, const std::string& wanted) { return entry.name < wanted; });
+  return at != entries.end() && at->name == name;
+}
 
 }  // namespace
 
@@ -82,7 +91,9 @@ std::optional<NamedFacts> Filesystem::Freshen(const std::string& dir, const Name
 
 EntryReply Filesystem::EnterListed(const NodePtr& dir, const NamedFacts& named, bool plus) {
   if (plus) return Enter(dir, named.name, named.facts, named.entry);
-  EntryReply reply{.st = ToStat(named.facts)};
+  Facts facts = named.facts;
+  facts.is_link = ShowsAsLink(named.name, facts);
+  EntryReply reply{.st = ToStat(facts)};
   if (reply.st.st_ino == 0) {
     const NodePtr child = nodes_.Child(dir, named.name);
     reply.st.st_ino = child ? child->ino : kUnknownIno;
@@ -124,7 +135,9 @@ Status Filesystem::ReadDir(Call& call, uint64_t number, uint64_t offset, bool pl
   for (size_t i = offset - kFirstEntry; i < handle->entries.size(); ++i) {
     const auto named = Freshen(*path, handle->entries[i], changes);
     if (!named) continue;
-    DirEntry entry{.name = named->name,
+    const std::string shown = ShownName(named->name);
+    if (shown != named->name && Holds(handle->entries, shown)) continue;
+    DirEntry entry{.name = shown,
                    .entry = EnterListed(handle->dir, *named, plus),
                    .offset = i + kFirstEntry + 1};
     if (sink(entry)) continue;

@@ -75,7 +75,9 @@ void Filesystem::RemoteChanged(const std::string& server_path, bool gone) {
     for (const NodePtr& node : nodes_.All()) {
       if (!node->is_dir()) continue;
       expire_dir(node);
-      for (const auto& [name, child] : nodes_.NamesIn(node)) notifier_.ExpireEntry(node->ino, name);
+      for (const auto& [name, child] : nodes_.NamesIn(node)) {
+        notifier_.ExpireEntry(node->ino, ShownName(name));
+      }
     }
     return;
   }
@@ -91,7 +93,7 @@ void Filesystem::RemoteChanged(const std::string& server_path, bool gone) {
   const NodePtr dir = nodes_.Find(cache::ParentOf(*path));
   if (!dir) return;
   expire_dir(dir);
-  notifier_.ExpireEntry(dir->ino, std::string(cache::NameOf(*path)));
+  notifier_.ExpireEntry(dir->ino, ShownName(std::string(cache::NameOf(*path))));
 }
 
 // What stands here before the server's entry hides any change of it; and the server tells us of our

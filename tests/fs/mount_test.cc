@@ -655,7 +655,7 @@ TEST_P(MountTest, TheMountpointIsChecked) {
     MountOptions options;
     options.mountpoint = path;
     const auto session =
-        MountSession::Mount(options, some_store, names_, mount_->dirs(), downloads_, RealClock());
+        MountSession::Mount(options, {some_store, names_, mount_->dirs(), downloads_, RealClock()});
     return session ? 0 : session.error().code;
   };
   const test::TempDir dir;
