@@ -264,7 +264,9 @@ Status StoreImpl::Sync(ItemId id) {
       Row next = record->row;
       next.synced = Mark::Of(*before);
       next.size = next.synced.size;
-      next.TakeTimes(next.synced);
+      // Times that were set after the last close are in the row only.
+      const bool news = next.synced.mtime_ns != next.closed.mtime_ns;
+      if (state == State::kOpen && news) next.TakeTimes(next.synced);
       if (auto saved = Change(*record, std::move(next)); !saved) return saved;
     }
   }

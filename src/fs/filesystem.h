@@ -275,6 +275,8 @@ class Filesystem {
                    const std::optional<remote::Entry>& entry);
   EntryReply Reply(const NodePtr& node, const Facts& facts) const;
   AttrReply Describe(const NodePtr& node, Facts facts) const;
+  // Only handles know it any more.
+  bool IsUnlinked(const NodePtr& node) const;
   static void DescribeOpen(const OpenFile& open, struct stat& st);
   void Touch(const NodePtr& dir) const;
   // The snapshot that one reading of a directory goes through.

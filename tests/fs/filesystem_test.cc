@@ -342,6 +342,32 @@ TEST_F(FilesystemTest, ADirectoryIsTouchedByWhatHappensInIt) {
   EXPECT_EQ(1, fs_->GetAttr(call_, dir)->st.st_mtim.tv_sec);
 }
 
+TEST_F(FilesystemTest, TimesSetAfterTheCloseStayWhenItIsOpenedForWriting) {
+  const cache::Ino ino = MakeClosed("file", "text");
+  AttrChange change;
+  change.mtime_ns = 1'000'000'000;
+  ASSERT_TRUE(fs_->SetAttr(call_, ino, change));
+  const auto opened = fs_->Open(call_, ino, O_RDWR);
+  ASSERT_TRUE(opened);
+  EXPECT_EQ(1, fs_->GetAttr(call_, ino)->st.st_mtim.tv_sec);
+  AttrChange access;
+  access.atime_ns = 7;
+  ASSERT_TRUE(fs_->SetAttr(call_, ino, access));
+  CloseHandle(opened->handle);
+  EXPECT_EQ(1, fs_->GetAttr(call_, ino)->st.st_mtim.tv_sec);
+}
+
+TEST_F(FilesystemTest, AChangeOfADeletedFileSaysThatItHasNoName) {
+  const Created created = Make("file");
+  ASSERT_TRUE(fs_->Unlink(call_, kRootIno, "file"));
+  AttrChange change;
+  change.mode = 0600;
+  const auto changed = fs_->SetAttr(call_, created.entry.ino, change);
+  ASSERT_TRUE(changed);
+  EXPECT_EQ(0U, changed->st.st_nlink);
+  CloseHandle(created.opened.handle);
+}
+
 TEST_F(FilesystemTest, RemoteNewsExpireWhatTheKernelKnows) {
   names_.AddFile("/dir/file", 4);
   ASSERT_NE(0U, Ino("file", Ino("dir")));
