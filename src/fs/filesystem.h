@@ -351,6 +351,7 @@ class Filesystem {
   Status PrepareTarget(const Renaming& renaming, cache::ItemId& held);
   Status AwaitUploadEnd(cache::ItemId item);
   Status MakeRemoteParents(const std::string& path);
+  Status NoteMade(const cache::Item& dir);
 
   // ---- changes.cc ----
   // What became of a change of the server.

@@ -223,12 +223,28 @@ Status Filesystem::AwaitUploadEnd(cache::ItemId item) {
 }
 
 Status Filesystem::MakeRemoteParents(const std::string& path) {
-  if (path == "/" || rooms_.store.Lookup(path).kind != cache::Overlay::Kind::kItem) return {};
+  if (path == "/") return {};
+  const cache::Overlay dir = rooms_.store.Lookup(path);
+  if (dir.kind != cache::Overlay::Kind::kItem) return {};
   const std::string parent = Parent(path);
   if (auto status = MakeRemoteParents(parent); !status) return status;
   auto made = rooms_.names.MakeDir(ServerPathOf(parent), Name(path), lane_.exit.get_token());
-  if (made || made.error().code == EEXIST) return {};
-  return made;
+  if (!made && made.error().code != EEXIST) return made;
+  return made ? NoteMade(dir.item) : Status();
+}
+
+// From now on the server is asked what is in it: an old version that was moved there may have to be
+// moved on, or deleted.
+Status Filesystem::NoteMade(const cache::Item& dir) {
+  remote::Entry entry;
+  entry.name = Name(dir.path);
+  entry.is_dir = true;
+  rooms_.dirs.Put(Parent(ServerPathOf(dir.path)), entry);
+  // Begun under another name, which it has to be found by.
+  if (dir.upload_generation != 0 && dir.upload_path != ServerPathOf(dir.path)) return {};
+  auto done = rooms_.store.MarkDone(dir.id, dir.generation, dir.path, {});
+  const bool by_uploader = !done && (done.error().code == ESTALE || done.error().code == EAGAIN);
+  return by_uploader ? Status() : done;
 }
 
 }  // namespace outboxfs::fs

@@ -256,6 +256,25 @@ TEST_F(FilesystemTest, MovingIntoADirectoryThatIsOnlyHereMakesItFirst) {
   EXPECT_EQ(std::vector<std::string>{"file"}, List(dir->ino));
 }
 
+TEST_F(FilesystemTest, AnOldVersionInADirectoryMadeForItIsMovedOnAndDeleted) {
+  names_.AddDir("/top");
+  names_.AddFile("/top/file", 4);
+  const cache::Ino top = Ino("top");
+  const auto dir = fs_->MakeDir(call_, top, "new", 0755);
+  ASSERT_TRUE(dir);
+  const auto open = fs_->Open(call_, Ino("file", top), O_WRONLY | O_TRUNC);
+  ASSERT_TRUE(open);
+  ASSERT_TRUE(fs_->Rename(call_, top, "file", dir->ino, "a", 0));
+  ASSERT_TRUE(fs_->Rename(call_, dir->ino, "a", top, "b", 0));
+  EXPECT_TRUE(names_.Content("/top/new").empty());
+  ASSERT_TRUE(fs_->Rename(call_, top, "b", dir->ino, "c", 0));
+  ASSERT_TRUE(fs_->Unlink(call_, dir->ino, "c"));
+  EXPECT_TRUE(names_.Content("/top/new").empty());
+  EXPECT_TRUE(fs_->RemoveDir(call_, top, "new"));
+  EXPECT_TRUE(names_.Content("/top").empty());
+  CloseHandle(open->handle);
+}
+
 TEST_F(FilesystemTest, ALostAnswerOfARenameIsSuccessWhenTheListingSaysSo) {
   names_.AddFile("/a", 4);
   ASSERT_NE(0U, Ino("a"));
