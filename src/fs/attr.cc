@@ -82,6 +82,10 @@ Status Filesystem::ChangeAttr(const NodePtr& node, const AttrChange& change) {
   if (change.mtime_ns) node->touched_ns = 0;
   if (node->open.item != 0) return ChangeOpen(*node, change);
   const auto path = nodes_.PathOf(node);
+  if (!path && node->open.handles > 0) {  // only this node knows it
+    Apply(change, rooms_.clock.WallNs(), node->described);
+    return {};
+  }
   if (!path) return Fail(ENOENT, "deleted");
   if (*path == "/") {
     cache::Memory memory{.path = "/", .ino = kRootIno, .kind = cache::ItemKind::kDir};

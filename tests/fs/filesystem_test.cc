@@ -376,6 +376,24 @@ TEST_F(FilesystemTest, TimesSetAfterTheCloseStayWhenItIsOpenedForWriting) {
   EXPECT_EQ(1, fs_->GetAttr(call_, ino)->st.st_mtim.tv_sec);
 }
 
+TEST_F(FilesystemTest, AnOpenRemoteFileThatWasDeletedKeepsItsAttributes) {
+  names_.AddFile("/file", 4);
+  const cache::Ino ino = Ino("file");
+  const auto opened = fs_->Open(call_, ino, O_RDONLY);
+  ASSERT_TRUE(opened);
+  ASSERT_TRUE(fs_->Unlink(call_, kRootIno, "file"));
+  AttrChange change;
+  change.mode = 0600;
+  ASSERT_TRUE(fs_->SetAttr(call_, ino, change));
+  const auto attr = fs_->GetAttr(call_, ino);
+  ASSERT_TRUE(attr) << attr.error().text;
+  EXPECT_EQ(4, attr->st.st_size);
+  EXPECT_EQ(0600U, attr->st.st_mode & 07777);
+  EXPECT_EQ(0U, attr->st.st_nlink);
+  CloseHandle(opened->handle);
+  EXPECT_FALSE(fs_->GetAttr(call_, ino));
+}
+
 TEST_F(FilesystemTest, AChangeOfADeletedFileSaysThatItHasNoName) {
   const Created created = Make("file");
   ASSERT_TRUE(fs_->Unlink(call_, kRootIno, "file"));
