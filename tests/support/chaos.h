@@ -43,8 +43,8 @@ class Chaos {
 
  private:
   static constexpr std::array<const char*, 11> kCalls = {
-      "StartRemoteUpload", "RemoteReadData", "RemoteHashProgress", "RemoteUploadControl",
-      "CreateFolder",      "RenameFile",     "MoveFile",           "DeleteFile",
+      "StartRemoteUpload",  "RemoteReadData",    "RemoteHashProgress", "RemoteUploadControl",
+      "CreateFolder",       "RenameFile",        "MoveFile",           "DeleteFile",
       "GetDownloadUrlPath", "GetUploadFileList", "GetSubFiles"};
 
   std::string Restart() {

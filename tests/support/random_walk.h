@@ -30,13 +30,13 @@ class RandomWalk {
     Look();
     using Walk = RandomWalk;
     static const std::vector<std::pair<uint64_t, void (Walk::*)()>> kSteps = {
-        {14, &Walk::OpenFile}, {8, &Walk::WriteWhole}, {14, &Walk::WriteOpen},
-        {8, &Walk::ReadOpen},  {5, &Walk::ResizeOpen}, {4, &Walk::AllocateOpen},
-        {3, &Walk::SyncOpen},  {3, &Walk::MapOpen},    {3, &Walk::DuplicateOpen},
-        {12, &Walk::Close},    {4, &Walk::Truncate},   {6, &Walk::MakeDir},
-        {3, &Walk::RemoveDir}, {7, &Walk::Unlink},     {12, &Walk::Rename},
-        {4, &Walk::ChangeMode}, {5, &Walk::SetTimes},  {3, &Walk::AttributesOpen},
-        {4, &Walk::ReadFile},  {3, &Walk::StatName},
+        {14, &Walk::OpenFile},  {8, &Walk::WriteWhole}, {14, &Walk::WriteOpen},
+        {8, &Walk::ReadOpen},   {5, &Walk::ResizeOpen}, {4, &Walk::AllocateOpen},
+        {3, &Walk::SyncOpen},   {3, &Walk::MapOpen},    {3, &Walk::DuplicateOpen},
+        {12, &Walk::Close},     {4, &Walk::Truncate},   {6, &Walk::MakeDir},
+        {3, &Walk::RemoveDir},  {7, &Walk::Unlink},     {12, &Walk::Rename},
+        {4, &Walk::ChangeMode}, {5, &Walk::SetTimes},   {3, &Walk::AttributesOpen},
+        {4, &Walk::ReadFile},   {3, &Walk::StatName},
     };
     (this->*random_.Weighed(kSteps))();
   }
@@ -73,8 +73,8 @@ class RandomWalk {
     std::sort(dirs_.begin(), dirs_.end());
   }
   std::string NewName() {
-    static const std::vector<std::string> kNames = {"a", "b", "c", "d", "e e", "f.txt", "ü",
-                                                    "g.tmp", "名字.dat"};
+    static const std::vector<std::string> kNames = {"a",     "b", "c",     "d",       "e e",
+                                                    "f.txt", "ü", "g.tmp", "名字.dat"};
     const std::string& dir = random_.Of(dirs_);
     const std::string& name = random_.Of(kNames);
     return dir.empty() ? name : dir + "/" + name;
@@ -103,11 +103,11 @@ class RandomWalk {
   }
   std::string Bytes(uint64_t size) { return Pattern(size, random_.Below(1 << 30)); }
   uint64_t SizeOf(int fd) {
-    struct stat st{};
+    struct stat st {};
     return ::fstat(fd, &st) == 0 ? static_cast<uint64_t>(st.st_size) : 0;
   }
   bool IsDeleted(const Open& open) {
-    struct stat st{};
+    struct stat st {};
     return ::fstat(open.fds[1], &st) == 0 && st.st_nlink == 0;
   }
   Open* AnyOpen() { return open_.empty() ? nullptr : &open_[random_.Below(open_.size())]; }
@@ -181,7 +181,7 @@ class RandomWalk {
   void StatName() {
     const std::string name = random_.Percent(50) ? NewName() : AnyName();
     twin_.Both("stat '" + name + "'", {.may_wait = true}, [&](const Side& side) {
-      struct stat st{};
+      struct stat st {};
       if (::lstat(side(name).c_str(), &st) != 0) return Answer(-1);
       return Answered{S_ISDIR(st.st_mode) ? -1 : st.st_size, 0, std::to_string(st.st_mode)};
     });
@@ -245,8 +245,8 @@ class RandomWalk {
     twin_.Both("rename '" + from + "' to '" + to + (flags != 0 ? "' noreplace" : "'"),
                {.may_wait = true, .error_again = flags != 0 ? EEXIST : ENOENT},
                [&](const Side& side) {
-                 return Answer(::renameat2(AT_FDCWD, side(from).c_str(), AT_FDCWD,
-                                           side(to).c_str(), flags));
+                 return Answer(
+                     ::renameat2(AT_FDCWD, side(from).c_str(), AT_FDCWD, side(to).c_str(), flags));
                });
   }
 
@@ -287,12 +287,14 @@ class RandomWalk {
   void AllocateOpen() {
     Open* const open = AnyOpen();
     if (open == nullptr) return OpenFile();
-    const int mode = random_.Of<int>({0, FALLOC_FL_KEEP_SIZE,
-                                      FALLOC_FL_KEEP_SIZE | FALLOC_FL_PUNCH_HOLE,
-                                      FALLOC_FL_KEEP_SIZE | FALLOC_FL_PUNCH_HOLE});
+    const int mode =
+        random_.Of<int>({0, FALLOC_FL_KEEP_SIZE, FALLOC_FL_KEEP_SIZE | FALLOC_FL_PUNCH_HOLE,
+                         FALLOC_FL_KEEP_SIZE | FALLOC_FL_PUNCH_HOLE});
     const uint64_t offset = Offset(SizeOf(open->fds[1]));
     const uint64_t size = std::max<uint64_t>(1, Size());
-    twin_.Both(Text(mode == 0 ? "fallocate" : mode == FALLOC_FL_KEEP_SIZE ? "reserve" : "punch",
+    twin_.Both(Text(mode == 0                     ? "fallocate"
+                    : mode == FALLOC_FL_KEEP_SIZE ? "reserve"
+                                                  : "punch",
                     *open, offset, size),
                {}, [&](const Side& side) {
                  return Answer(::fallocate((*open)[side], mode, static_cast<off_t>(offset),
@@ -313,8 +315,7 @@ class RandomWalk {
     const uint64_t offset = random_.Below(size);
     const std::string bytes = Bytes(random_.Between(1, std::min<uint64_t>(size - offset, 9000)));
     twin_.Both(Text("store by mmap", *open, offset, bytes.size()), {}, [&](const Side& side) {
-      void* const at =
-          ::mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_SHARED, (*open)[side], 0);
+      void* const at = ::mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_SHARED, (*open)[side], 0);
       if (at == MAP_FAILED) return Answer(-1);
       std::memcpy(static_cast<char*>(at) + offset, bytes.data(), bytes.size());
       return Answer(::munmap(at, size));
@@ -338,7 +339,7 @@ class RandomWalk {
       return Answer(::fchmod((*open)[side], mode));
     });
     twin_.Both(Text("fstat", *open, 0, 0), {}, [&](const Side& side) {
-      struct stat st{};
+      struct stat st {};
       if (::fstat((*open)[side], &st) != 0) return Answer(-1);
       return Answered{st.st_size, 0,
                       std::to_string(st.st_mode) + " links " + std::to_string(st.st_nlink) +

@@ -60,7 +60,8 @@ struct Side {
 
 // What may be different from the model.
 struct Leave {
-  // The answer is the server's, which may fail just now: then all faults end, and it is tried again.
+  // The answer is the server's, which may fail just now: then all faults end, and it is tried
+  // again.
   bool may_wait = false;
   // When it was tried again: the first try may have worked although its answer was lost.
   int error_again = 0;
@@ -77,6 +78,8 @@ class Twin {
   Twin(std::string mount, std::string model, std::function<void()> calm)
       : sides_{Side{std::move(mount), 0}, Side{std::move(model), 1}}, calm_(std::move(calm)) {}
 
+  // OUTBOXFS_RANDOM_TRACE: all operations are printed as they come.
+  static bool Tracing() { return std::getenv("OUTBOXFS_RANDOM_TRACE") != nullptr; }
   bool ok() const { return ok_; }
   const Side& model() const { return sides_[1]; }
   uint64_t calls() const { return calls_; }
@@ -86,7 +89,7 @@ class Twin {
   // Remembered for the report.
   void Note(const std::string& what) {
     trace_.push_back("#" + std::to_string(calls_) + " " + what);
-    if (getenv("OUTBOXFS_RANDOM_TRACE") != nullptr) std::fprintf(stderr, "%s\n", trace_.back().c_str());
+    if (Tracing()) std::fprintf(stderr, "%s\n", trace_.back().c_str());
     if (trace_.size() > kRemembered) trace_.pop_front();
   }
   void Differs(const std::string& how) {
@@ -128,6 +131,7 @@ class Twin {
 
   // Names, kinds, sizes, modes, mtimes and inode numbers of all, and what is in the files.
   void CompareTrees(bool contents) {
+    forced_ = !forced_;
     CompareDir("", contents);
     if (ok_) shown_ = std::exchange(shown_now_, {});
     shown_now_.clear();
@@ -155,6 +159,11 @@ class Twin {
   }
   static std::string WhereDifferent(const std::string& a, const std::string& b) {
     if (a == b) return "";
+    if (a.size() < 500 && b.size() < 500 && std::all_of(a.begin(), a.end(), [](char c) {
+          return static_cast<unsigned char>(c) >= ' ' || c == '\n';
+        })) {
+      return ": " + a + " | " + b;
+    }
     const auto at = std::mismatch(a.begin(), a.begin() + std::min(a.size(), b.size()), b.begin());
     const auto offset = static_cast<size_t>(at.first - a.begin());
     auto last = std::min(a.size(), b.size());
@@ -202,8 +211,10 @@ class Twin {
     std::array<struct statx, 2> st{};
     Both("stat '" + path + "'", {.may_wait = true}, [&](const Side& side) {
       struct statx& mine = st[side.number];
-      const int done = ::statx(AT_FDCWD, side(path).c_str(), AT_SYMLINK_NOFOLLOW,
-                               STATX_BASIC_STATS | STATX_BTIME, &mine);
+      // What the kernel knows by itself, and what the daemon says, by turns.
+      const int flags = AT_SYMLINK_NOFOLLOW | (forced_ ? AT_STATX_FORCE_SYNC : 0);
+      const int done =
+          ::statx(AT_FDCWD, side(path).c_str(), flags, STATX_BASIC_STATS | STATX_BTIME, &mine);
       if (done != 0) return Answer(done);
       char text[80];
       std::snprintf(text, sizeof(text), "size %llu mode %o",
@@ -258,6 +269,7 @@ class Twin {
   const std::function<void()> calm_;
   std::string title_;
   bool ok_ = true;
+  bool forced_ = false;
   uint64_t calls_ = 0;
   uint64_t repeated_ = 0;
   std::deque<std::string> trace_;
