@@ -249,10 +249,8 @@ Result<Facts> Filesystem::KnownFacts(const NodePtr& node) const {
     MutexLock lock(node->mu);
     if (node->open.handles == 0) return Fail(path.error());
     // Deleted, and nothing of it is here: as it was last.
-    return Facts{.kind = node->kind,
-                 .ino = node->ino,
-                 .attr = node->described,
-                 .size = node->version.size};
+    return Facts{
+        .kind = node->kind, .ino = node->ino, .attr = node->described, .size = node->version.size};
   }
   auto known = Recollect(*path, std::move(entry));
   if (!known) return Fail(known.error());

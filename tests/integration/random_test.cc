@@ -181,22 +181,22 @@ void RunSeeds(Plan plan) {
               static_cast<unsigned long long>(calls), static_cast<unsigned long long>(repeated));
 }
 
-TEST(RandomTest, AGoodServer) { RunSeeds({.operations = 400}); }
+TEST(RandomTest, AGoodServer) { RunSeeds({.operations = 300}); }
 
 TEST(RandomTest, AGoodServerThroughTheDaemon) {
-  RunSeeds({.first_seed = 100, .operations = 400, .flags = {"--no-passthrough"}});
+  RunSeeds({.first_seed = 100, .operations = 300, .flags = {"--no-passthrough"}});
 }
 
 TEST(RandomTest, AServerThatDropsDelaysAndFails) {
-  RunSeeds({.first_seed = 200, .operations = 400, .chaos = true});
+  RunSeeds({.first_seed = 200, .operations = 300, .chaos = true});
 }
 
 TEST(RandomTest, AServerThatDropsDelaysAndFailsThroughTheDaemon) {
-  RunSeeds({.first_seed = 300, .operations = 400, .chaos = true, .flags = {"--no-passthrough"}});
+  RunSeeds({.first_seed = 300, .operations = 300, .chaos = true, .flags = {"--no-passthrough"}});
 }
 
 TEST(RandomTest, ADaemonThatIsKilled) {
-  RunSeeds({.first_seed = 400, .operations = 400, .chaos = true, .kills = true});
+  RunSeeds({.first_seed = 400, .operations = 300, .chaos = true, .kills = true});
 }
 
 }  // namespace
