@@ -341,6 +341,7 @@ class RandomWalk {
     twin_.Both(Text("fstat", *open, 0, 0), {}, [&](const Side& side) {
       struct stat st {};
       if (::fstat((*open)[side], &st) != 0) return Answer(-1);
+      if (S_ISDIR(st.st_mode)) return Answered{0, 0, std::to_string(st.st_mode)};
       return Answered{st.st_size, 0,
                       std::to_string(st.st_mode) + " links " + std::to_string(st.st_nlink) +
                           (set_times ? " mtime " + std::to_string(st.st_mtim.tv_nsec) : "")};
