@@ -260,11 +260,17 @@ Status StoreImpl::Sync(ItemId id) {
     const State state = record->row.state;
     const bool unsealed =
         state == State::kOpen || state == State::kSealing || state == State::kHydrating;
-    if (unsealed && record->row.synced != Mark::Of(*before)) {
+    const Mark synced = Mark::Of(*before);
+    // Syncing takes long: what was changed and closed in the meantime knows better.
+    const auto after = (*pin)->Stat();
+    const bool latest = after && Mark::Of(*after) == synced;
+    if (unsealed && (latest || state == State::kOpen) && record->row.synced != synced) {
       Row next = record->row;
-      next.synced = Mark::Of(*before);
-      next.size = next.synced.size;
-      next.TakeTimes(next.synced);
+      next.synced = synced;
+      if (latest) next.size = synced.size;
+      // Times that were set after the last close are in the row only.
+      const bool news = latest && synced.mtime_ns != next.closed.mtime_ns;
+      if (state == State::kOpen && news) next.TakeTimes(synced);
       if (auto saved = Change(*record, std::move(next)); !saved) return saved;
     }
   }

@@ -45,7 +45,9 @@ Result<AttrReply> Filesystem::SetAttr(Call& call, cache::Ino ino, const AttrChan
   }
   const auto facts = KnownFacts(*node);
   if (!facts) return Fail(facts.error());
-  return Describe(*node, *facts);
+  AttrReply reply = Describe(*node, *facts);
+  if (IsUnlinked(*node)) reply.st.st_nlink = 0;
+  return reply;
 }
 
 // Without a writable handle it is open, truncate, close (HARD-CASES 5).
@@ -80,6 +82,10 @@ Status Filesystem::ChangeAttr(const NodePtr& node, const AttrChange& change) {
   if (change.mtime_ns) node->touched_ns = 0;
   if (node->open.item != 0) return ChangeOpen(*node, change);
   const auto path = nodes_.PathOf(node);
+  if (!path && node->open.handles > 0) {  // only this node knows it
+    Apply(change, rooms_.clock.WallNs(), node->described);
+    return {};
+  }
   if (!path) return Fail(ENOENT, "deleted");
   if (*path == "/") {
     cache::Memory memory{.path = "/", .ino = kRootIno, .kind = cache::ItemKind::kDir};
@@ -117,14 +123,16 @@ Status Filesystem::ChangeClosed(Node& node, const std::string& path, const AttrC
 Status Filesystem::ChangeOpen(Node& node, const AttrChange& change) {
   OpenFile& open = node.open;
   if (const auto row = rooms_.store.Get(open.item)) open.attr = row->attr;
+  const int64_t mtime_before = open.attr.mtime_ns;
   Apply(change, rooms_.clock.WallNs(), open.attr);
   if (open.writers > 0 && (change.mtime_ns || change.atime_ns)) {
-    // While a writer is there, stat shows the backing file's times (HARD-CASES 9).
+    // Once something is written, stat shows the backing file's times (HARD-CASES 9).
     const auto st = (*open.write_pin)->Stat();
     if (!st) return Fail(st.error());
+    const int64_t shown = WasChanged(open, *st) ? ToNs(st->st_mtim) : mtime_before;
     auto status = (*open.write_pin)
                       ->SetTimes(change.atime_ns.value_or(ToNs(st->st_atim)),
-                                 change.mtime_ns.value_or(ToNs(st->st_mtim)));
+                                 change.mtime_ns.value_or(shown));
     if (!status) return status;
   }
   auto status = rooms_.store.SetAttr(open.item, open.attr);

@@ -313,6 +313,8 @@ class Filesystem {
                    const std::optional<remote::Entry>& entry);
   EntryReply Reply(const NodePtr& node, const Facts& facts) const;
   AttrReply Describe(const NodePtr& node, Facts facts) const;
+  // Only handles know it any more.
+  bool IsUnlinked(const NodePtr& node) const;
   static void DescribeOpen(const OpenFile& open, struct stat& st);
   void Touch(const NodePtr& dir) const;
   // The snapshot that one reading of a directory goes through.
@@ -388,6 +390,7 @@ class Filesystem {
   Status PrepareTarget(const Renaming& renaming, cache::ItemId& held);
   Status AwaitUploadEnd(cache::ItemId item);
   Status MakeRemoteParents(const std::string& path);
+  Status NoteMade(const cache::Item& dir);
 
   // ---- changes.cc ----
   // What became of a change of the server.

@@ -15,6 +15,7 @@ namespace {
 
 constexpr uint64_t kPiece = 4 << 20;
 constexpr std::chrono::seconds kFirstPause{1};
+constexpr std::chrono::milliseconds kRenamePause{100};
 constexpr int kMostDoublings = 8;  // about four minutes
 constexpr std::chrono::hours kIdle{1};
 
@@ -98,6 +99,11 @@ void Hydrator::Work(cache::ItemId id, Task& task, const std::stop_token& stop) {
   const auto now = rooms_.store.Get(id);
   if (done || !now || now->state != cache::State::kHydrating) {
     tasks_.erase(id);
+    return;
+  }
+  if (now->path != item->path) return;  // looked for under its old name: at once again
+  if (rooms_.store.IsBusy(ServerPath(remote_folder_, now->path))) {
+    task.not_before = rooms_.clock.Now() + kRenamePause;
     return;
   }
   task.not_before =

@@ -245,10 +245,20 @@ Result<Facts> Filesystem::KnownFacts(const NodePtr& node) const {
     }
   }
   const auto path = PathOf(node);
-  if (!path) return Fail(path.error());
+  if (!path) {
+    MutexLock lock(node->mu);
+    if (node->open.handles == 0) return Fail(path.error());
+    // Deleted, and nothing of it is here: as it was last.
+    return Facts{
+        .kind = node->kind, .ino = node->ino, .attr = node->described, .size = node->version.size};
+  }
   auto known = Recollect(*path, std::move(entry));
   if (!known) return Fail(known.error());
   return known->facts;
+}
+
+bool Filesystem::IsUnlinked(const NodePtr& node) const {
+  return node != nodes_.root() && !nodes_.ParentOf(node);
 }
 
 AttrReply Filesystem::Describe(const NodePtr& node, Facts facts) const {
@@ -277,7 +287,8 @@ void Filesystem::DescribeOpen(const OpenFile& open, struct stat& st) {
   if (!backing) return;
   st.st_size = backing->st_size;
   st.st_blocks = backing->st_blocks;
-  if (open.writers == 0) return;  // sealed: the row knows the times
+  // What was set after the last close is in the row only.
+  if (open.writers == 0 || !WasChanged(open, *backing)) return;
   st.st_mtim = backing->st_mtim;
   st.st_ctim = backing->st_ctim;
 }
@@ -344,7 +355,7 @@ Result<AttrReply> Filesystem::GetAttr(Call& call, cache::Ino ino) {
     auto facts = KnownFacts(*node);
     if (!facts) return Fail(facts.error());
     AttrReply reply = Describe(*node, *facts);
-    if (!dir && *node != nodes_.root()) reply.st.st_nlink = 0;
+    if (IsUnlinked(*node)) reply.st.st_nlink = 0;
     return reply;
   }
   const auto path = PathOf(*node);

@@ -26,6 +26,11 @@ std::string Name(const std::string& path) { return std::string(cache::NameOf(pat
 // "/a/b/c" -> "a": the cloud, when the mount shows the server's root.
 std::string_view FirstPart(std::string_view path) { return path.substr(1, path.find('/', 1) - 1); }
 
+bool IsBeingPlaced(const cache::Store& store, cache::ItemId id) {
+  const auto item = store.Get(id);
+  return item && item->state == cache::State::kPlacing;
+}
+
 bool MeansOtherCloud(int code) { return code == EPERM || code == EOPNOTSUPP || code == EXDEV; }
 
 }  // namespace
@@ -43,6 +48,8 @@ struct Filesystem::Renaming {
   // Something at the source is the server's to move. What our own upload just put there is not: the
   // uploader places it.
   bool remote = false;
+  // An upload of the source was let through, or took too long: it is not waited for again.
+  mutable bool waited = false;
 };
 
 Status Filesystem::Rename(Call& call, cache::Ino from_dir, const std::string& from,
@@ -143,6 +150,20 @@ Result<bool> Filesystem::RenameRemotely(const Renaming& renaming) {
     if (!begun) return Fail(begun.error());
     intent = *std::move(begun);
   }
+  // An upload that deletes the old version and puts the new one in its place is let through first;
+  // any that begins later finds the names busy.
+  const cache::ItemId source = renaming.from.overlay.item.id;
+  if (!renaming.waited && renaming.from.is_item() && IsBeingPlaced(rooms_.store, source)) {
+    renaming.waited = true;
+    if (auto dropped = CancelChange(intent); !dropped) return Fail(dropped.error());
+    const auto news = rooms_.store.feed().Subscribe();
+    const SteadyTime deadline = rooms_.clock.Now() + kCancelTime;
+    while (IsBeingPlaced(rooms_.store, source) && rooms_.clock.Now() < deadline) {
+      if (lane_.exit.stop_requested()) return FailErrno(EINTR, "waiting for an upload");
+      news->Take(lane_.exit.get_token(), CondVar::Clock::now() + kLook);
+    }
+    return false;
+  }
   cache::ItemId held = 0;
   Status status = RememberSource(renaming);
   if (status) status = PrepareTarget(renaming, held);
@@ -223,12 +244,28 @@ Status Filesystem::AwaitUploadEnd(cache::ItemId item) {
 }
 
 Status Filesystem::MakeRemoteParents(const std::string& path) {
-  if (path == "/" || rooms_.store.Lookup(path).kind != cache::Overlay::Kind::kItem) return {};
+  if (path == "/") return {};
+  const cache::Overlay dir = rooms_.store.Lookup(path);
+  if (dir.kind != cache::Overlay::Kind::kItem) return {};
   const std::string parent = Parent(path);
   if (auto status = MakeRemoteParents(parent); !status) return status;
   auto made = rooms_.names.MakeDir(ServerPathOf(parent), Name(path), lane_.exit.get_token());
-  if (made || made.error().code == EEXIST) return {};
-  return made;
+  if (!made && made.error().code != EEXIST) return made;
+  return made ? NoteMade(dir.item) : Status();
+}
+
+// From now on the server is asked what is in it: an old version that was moved there may have to be
+// moved on, or deleted.
+Status Filesystem::NoteMade(const cache::Item& dir) {
+  remote::Entry entry;
+  entry.name = Name(dir.path);
+  entry.is_dir = true;
+  rooms_.dirs.Put(Parent(ServerPathOf(dir.path)), entry);
+  // Begun under another name, which it has to be found by.
+  if (dir.upload_generation != 0 && dir.upload_path != ServerPathOf(dir.path)) return {};
+  auto done = rooms_.store.MarkDone(dir.id, dir.generation, dir.path, {});
+  const bool by_uploader = !done && (done.error().code == ESTALE || done.error().code == EAGAIN);
+  return by_uploader ? Status() : done;
 }
 
 }  // namespace outboxfs::fs

@@ -176,6 +176,10 @@ Status CleanUp(const Rooms& rooms, const Leftover& leftover, const std::stop_tok
     ending = *ended;
   }
   if (leftover.cancel_only) return {};
+  if (leftover.upload_path == leftover.keep_path) {
+    // It may stand there, and the item may be renamed or deleted before it is overwritten.
+    rooms.dirs.Doubt(ParentOf(leftover.keep_path), NameOf(leftover.keep_path), false);
+  }
   const SteadyTime give_up = rooms.clock.Now() + kLagPatience;
   milliseconds pause(100);
   while (true) {

@@ -144,6 +144,7 @@ Status Place(const Rooms& rooms, const PlacingJob& job, std::string& step_to,
     if (!item || item->generation != job.generation) return Fail(ESTALE, "changed meanwhile");
     const std::string target = rooms.ServerPath(item->path);
     if (item->upload_path != target) {
+      if (Status free = rooms.CheckNotBusy(target); !free) return free;
       not_before = rooms.clock.Now();  // the step's own listing serves below
       if (Status taken = TakeNextStep(rooms, job, *item, target, step_to, stop); !taken)
         return taken;

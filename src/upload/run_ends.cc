@@ -229,7 +229,15 @@ void Scheduler::Perform(Run& run, const action::Clean& clean) {
     }
     // Without a row nobody asked for anything to be deleted.
     if (!item) now.cancel_only = true;
-    const Status cleaned = CleanUp(rooms_, now, stop);
+    Status cleaned = CleanUp(rooms_, now, stop);
+    const std::optional<Item> after = ItemOf(id);
+    const bool lives = after && after->state != State::kRemoving;
+    const std::string path = lives ? rooms_.ServerPath(after->path) : "";
+    if (cleaned && item && after && !now.cancel_only && path != now.keep_path) {
+      // Renamed or deleted meanwhile: nothing will overwrite what was kept.
+      now.keep_path = path;
+      cleaned = CleanUp(rooms_, now, stop);
+    }
     if (!cleaned) return event::Failed{cleaned.error(), false};
     return event::Cleaned{};
   });

@@ -27,16 +27,25 @@ void TellCache(const Rooms& rooms, const std::string& dir, const remote::Listing
   rooms.store.Reconcile(mount_dir, listing.begun, names);
 }
 
-// A directory above it was renamed with it inside: then it stands at the item's path already.
+// Where it stands if a directory above it was renamed with it inside: in that of the item's path,
+// under its own name already or under its temporary one. Empty: nowhere else.
+std::string NewPlace(const std::string& uploaded_to, const std::string& target) {
+  const std::string name = NameOf(uploaded_to);
+  const std::string dir = ParentOf(target);
+  if (dir == ParentOf(uploaded_to)) return "";
+  if (name != NameOf(target) && !IsTempName(name)) return "";
+  return (dir == "/" ? "" : dir) + "/" + name;
+}
+
 Result<Judgement> JudgeAtNewPlace(const Rooms& rooms, const VerifyTask& task,
-                                  const cache::Item& item, const std::stop_token& stop) {
-  const std::string target = rooms.ServerPath(item.path);
-  const auto listing = rooms.List(ParentOf(target), rooms.clock.Now(), stop);
+                                  const cache::Item& item, const std::string& place,
+                                  const std::stop_token& stop) {
+  const auto listing = rooms.List(ParentOf(place), rooms.clock.Now(), stop);
   if (!listing) return Fail(listing.error());
-  const Evidence evidence = EvidenceOf(rooms, item, target, {task.hash_given, task.reported});
-  Judgement judgement = Judge(**listing, NameOf(target), evidence);
+  const Evidence evidence = EvidenceOf(rooms, item, place, {task.hash_given, task.reported});
+  Judgement judgement = Judge(**listing, NameOf(place), evidence);
   if (judgement.finding != Finding::kProven) return judgement;
-  const Status moved = rooms.store.SetUploadPath(task.item, task.generation, target);
+  const Status moved = rooms.store.SetUploadPath(task.item, task.generation, place);
   if (!moved) return Fail(moved.error());
   return judgement;
 }
@@ -53,13 +62,13 @@ VerifyOutcome VerifyOne(const Rooms& rooms, const VerifyTask& task, const remote
                             EvidenceOf(rooms, *item, task.path, {task.hash_given, task.reported}));
   const std::string target = rooms.ServerPath(item->path);
   std::string at = task.path;
-  if (outcome.judgement.finding == Finding::kAbsent && target != at &&
-      NameOf(target) == NameOf(at)) {
-    const auto judged = JudgeAtNewPlace(rooms, task, *item, stop);
+  const std::string place = NewPlace(at, target);
+  if (outcome.judgement.finding == Finding::kAbsent && !place.empty()) {
+    const auto judged = JudgeAtNewPlace(rooms, task, *item, place, stop);
     if (!judged && judged.error().code != ENOENT) return FromError(task.key, judged.error());
     if (judged && judged->finding != Finding::kAbsent) {
       outcome.judgement = *judged;
-      at = target;
+      at = place;
     }
   }
   if (outcome.judgement.finding != Finding::kProven) return outcome;

@@ -254,5 +254,19 @@ TEST_F(StoreTest, SyncMakesNamesAndBytesDurable) {
   EXPECT_EQ(State::kOpen, StateOf(item->id));
 }
 
+TEST_F(StoreTest, SyncLeavesTimesAloneThatWereSetAfterTheClose) {
+  const Item item = WriteFile("/f", "abc");
+  Attr attr = item.attr;
+  attr.mtime_ns = 5;
+  ASSERT_OK(store_->SetAttr(item.id, attr));
+  ASSERT_OK(store_->Sync(item.id));  // still being sealed, or sealed by now
+  EXPECT_EQ(5, store_->Get(item.id)->attr.mtime_ns);
+  ASSERT_OK(store_->BeginWrite(item.id));
+  ASSERT_OK(store_->Sync(item.id));
+  EXPECT_EQ(5, store_->Get(item.id)->attr.mtime_ns);
+  ASSERT_OK(store_->EndWrite(item.id, false));
+  EXPECT_EQ(5, store_->Get(item.id)->attr.mtime_ns);
+}
+
 }  // namespace
 }  // namespace outboxfs::cache

@@ -111,6 +111,9 @@ TEST(Decision, AnOldVersionThatNobodyWantsNeedsNotArrive) {
   intent.newer_here = true;
   EXPECT_EQ(SettlingStep::kHappened, Decide(intent, {.to = File(9)}, true));
   EXPECT_EQ(SettlingStep::kNot, Decide(intent, {.from = File(4)}, true));
+  // An upload put the newer version there just before it was moved: the target is replaced.
+  EXPECT_EQ(SettlingStep::kDropAside, Decide(intent, {.to = File(9), .aside = true}, true));
+  EXPECT_EQ(SettlingStep::kPutBack, Decide(intent, {.aside = true}, true));
 }
 
 }  // namespace

@@ -293,6 +293,25 @@ TEST_F(FilesystemTest, MovingIntoADirectoryThatIsOnlyHereMakesItFirst) {
   EXPECT_EQ(std::vector<std::string>{"file"}, List(dir->ino));
 }
 
+TEST_F(FilesystemTest, AnOldVersionInADirectoryMadeForItIsMovedOnAndDeleted) {
+  names_.AddDir("/top");
+  names_.AddFile("/top/file", 4);
+  const cache::Ino top = Ino("top");
+  const auto dir = fs_->MakeDir(call_, top, "new", 0755);
+  ASSERT_TRUE(dir);
+  const auto open = fs_->Open(call_, Ino("file", top), O_WRONLY | O_TRUNC);
+  ASSERT_TRUE(open);
+  ASSERT_TRUE(fs_->Rename(call_, top, "file", dir->ino, "a", 0));
+  ASSERT_TRUE(fs_->Rename(call_, dir->ino, "a", top, "b", 0));
+  EXPECT_TRUE(names_.Content("/top/new").empty());
+  ASSERT_TRUE(fs_->Rename(call_, top, "b", dir->ino, "c", 0));
+  ASSERT_TRUE(fs_->Unlink(call_, dir->ino, "c"));
+  EXPECT_TRUE(names_.Content("/top/new").empty());
+  EXPECT_TRUE(fs_->RemoveDir(call_, top, "new"));
+  EXPECT_TRUE(names_.Content("/top").empty());
+  CloseHandle(open->handle);
+}
+
 TEST_F(FilesystemTest, ALostAnswerOfARenameIsSuccessWhenTheListingSaysSo) {
   names_.AddFile("/a", 4);
   ASSERT_NE(0U, Ino("a"));
@@ -377,6 +396,50 @@ TEST_F(FilesystemTest, ADirectoryIsTouchedByWhatHappensInIt) {
   change.mtime_ns = 1'000'000'000;
   ASSERT_TRUE(fs_->SetAttr(call_, dir, change));
   EXPECT_EQ(1, fs_->GetAttr(call_, dir)->st.st_mtim.tv_sec);
+}
+
+TEST_F(FilesystemTest, TimesSetAfterTheCloseStayWhenItIsOpenedForWriting) {
+  const cache::Ino ino = MakeClosed("file", "text");
+  AttrChange change;
+  change.mtime_ns = 1'000'000'000;
+  ASSERT_TRUE(fs_->SetAttr(call_, ino, change));
+  const auto opened = fs_->Open(call_, ino, O_RDWR);
+  ASSERT_TRUE(opened);
+  EXPECT_EQ(1, fs_->GetAttr(call_, ino)->st.st_mtim.tv_sec);
+  AttrChange access;
+  access.atime_ns = 7;
+  ASSERT_TRUE(fs_->SetAttr(call_, ino, access));
+  CloseHandle(opened->handle);
+  EXPECT_EQ(1, fs_->GetAttr(call_, ino)->st.st_mtim.tv_sec);
+}
+
+TEST_F(FilesystemTest, AnOpenRemoteFileThatWasDeletedKeepsItsAttributes) {
+  names_.AddFile("/file", 4);
+  const cache::Ino ino = Ino("file");
+  const auto opened = fs_->Open(call_, ino, O_RDONLY);
+  ASSERT_TRUE(opened);
+  ASSERT_TRUE(fs_->Unlink(call_, kRootIno, "file"));
+  AttrChange change;
+  change.mode = 0600;
+  ASSERT_TRUE(fs_->SetAttr(call_, ino, change));
+  const auto attr = fs_->GetAttr(call_, ino);
+  ASSERT_TRUE(attr) << attr.error().text;
+  EXPECT_EQ(4, attr->st.st_size);
+  EXPECT_EQ(0600U, attr->st.st_mode & 07777);
+  EXPECT_EQ(0U, attr->st.st_nlink);
+  CloseHandle(opened->handle);
+  EXPECT_FALSE(fs_->GetAttr(call_, ino));
+}
+
+TEST_F(FilesystemTest, AChangeOfADeletedFileSaysThatItHasNoName) {
+  const Created created = Make("file");
+  ASSERT_TRUE(fs_->Unlink(call_, kRootIno, "file"));
+  AttrChange change;
+  change.mode = 0600;
+  const auto changed = fs_->SetAttr(call_, created.entry.ino, change);
+  ASSERT_TRUE(changed);
+  EXPECT_EQ(0U, changed->st.st_nlink);
+  CloseHandle(created.opened.handle);
 }
 
 TEST_F(FilesystemTest, RemoteNewsExpireWhatTheKernelKnows) {

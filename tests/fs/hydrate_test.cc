@@ -108,6 +108,22 @@ TEST_F(FilesystemTest, AFileThatWasChangedOnBothSidesIsParkedAndBothAreKept) {
   EXPECT_EQ(6U, names_.Content("/").front().size);
 }
 
+TEST_F(FilesystemTest, AFileThatIsRenamedDuringTheLastLookAtItIsNotGone) {
+  names_.AddFile("/file", 4);
+  downloads_.Put("/file", "text");
+  downloads_.Put("/other", "text");
+  const auto opened = fs_->Open(call_, Ino("file"), O_RDWR);
+  ASSERT_TRUE(opened);
+  Write(opened->handle, "T");
+  const int before = names_.Count("List");
+  names_.Hold("List");
+  CloseHandle(opened->handle);
+  while (names_.Count("List") == before) std::this_thread::yield();
+  ASSERT_TRUE(fs_->Rename(call_, kRootIno, "file", kRootIno, "other", 0));
+  names_.Release("List");
+  EXPECT_EQ(4U, AwaitState("/other", State::kWaiting).size);
+}
+
 TEST_F(FilesystemTest, AFailedFetchAfterTheCloseIsTriedAgain) {
   names_.AddFile("/file", 4);
   downloads_.Put("/file", "text");

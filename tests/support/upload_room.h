@@ -47,6 +47,7 @@ class UploadRoom {
 
   cache::Store& store() { return *store_; }
   upload::Uploader& uploader() { return *uploader_; }
+  remote::DirCache& dirs() { return *dirs_; }
   upload::UploadOptions& options() { return options_; }
 
   // As a daemon that stops and starts again.

@@ -562,6 +562,22 @@ TEST_F(LateCleaning, LeavesAFileThatTheMountShows) {
   EXPECT_TRUE(IsThereAfterCleaning(id));
 }
 
+// A rename or unlink before the next upload has to take it along.
+TEST_F(RoomTest, WhatACancelledUploadMayHaveLeftAtItsOwnPathIsAskedOfTheServer) {
+  const auto id = Started("/t", "content");
+  ASSERT_TRUE(AwaitId(id, "u1"));
+  ASSERT_TRUE(room().dirs().Refresh("/", RealClock().Now(), {}));
+  const std::string name = "t";
+  ASSERT_TRUE(room().dirs().Peek("/", name)) << "without the file";
+  names_.AddFile("/t", 7);
+  api_.SetQueue({{"u1", "/t", 7, UploadStatus::kFinish, ""}});
+  api_.FailNext("ControlUpload", {ENOENT, Retry::kBackoff, "Upload session not found"});
+  ASSERT_TRUE(room().store().BeginWrite(id));
+  ASSERT_TRUE(
+      room().Await(id, [](const auto& item) { return item && item->upload_generation == 0; }));
+  EXPECT_FALSE(room().dirs().Peek("/", name));
+}
+
 TEST_F(RoomTest, AnUploadThatWaitsKeepsItsPathAlsoWhenItsFileIsRenamed) {
   options_.backoff_first = options_.backoff_max = 1h;
   api_.FailNext("Start", {ETIMEDOUT, Retry::kBackoff, "deadline"});

@@ -442,6 +442,20 @@ TEST_F(UploadWithServer, AFinishedFileWhoseDirectoryIsRenamedIsFoundThere) {
   EXPECT_EQ(Calls("StartRemoteUpload"), 1U);
 }
 
+TEST_F(UploadWithServer, ANewVersionWhoseDirectoryIsRenamedIsFoundUnderItsTemporaryNameThere) {
+  ASSERT_TRUE(room().AwaitGone(room().MakeDir("/d")));
+  ASSERT_TRUE(room().AwaitGone(room().Write("/d/f", "old")));
+  Set([](Knobs& knobs) { knobs.listing_lag = server::Millis(600); });
+  const auto id = room().Write("/d/f", "content");
+  ASSERT_TRUE(AwaitPhase(id, upload::Phase::kVerifying));
+  ASSERT_TRUE(remote_->names().Rename("/d", "e", {}));
+  ASSERT_TRUE(room().store().Rename("/d", "/e", true));
+  ASSERT_TRUE(room().AwaitGone(id));
+  EXPECT_TRUE(HasContent("/e/f", "content"));
+  EXPECT_EQ(Names("/e"), Strings{"f"});
+  EXPECT_EQ(Calls("StartRemoteUpload"), 2U);
+}
+
 TEST_F(UploadWithServer, TwoFilesInFlightMaySwapTheirNames) {
   Set([](Knobs& knobs) { knobs.hold = server::Phase::kFinishing; });
   const auto a = room().Write("/a", "was a");
