@@ -264,7 +264,8 @@ Status StoreImpl::Sync(ItemId id) {
       Row next = record->row;
       next.synced = Mark::Of(*before);
       next.size = next.synced.size;
-      next.TakeTimes(next.synced);
+      // After the close the row's times are ahead of the backing file's: utimens changed the row.
+      if (state == State::kOpen) next.TakeTimes(next.synced);
       if (auto saved = Change(*record, std::move(next)); !saved) return saved;
     }
   }
