@@ -118,6 +118,7 @@ Finished RunScript(const std::string& script, const std::string& directory,
       {"LC_ALL", "C.UTF-8"},
       {"TZ", "UTC"},
       {"GIT_CONFIG_NOSYSTEM", "1"},
+      {"GIT_TEMPLATE_DIR", ""},  // a dozen examples in each repository
       {"GIT_AUTHOR_NAME", "A. Uthor"},
       {"GIT_AUTHOR_EMAIL", "author@example.org"},
       {"GIT_AUTHOR_DATE", "2020-01-02T03:04:05Z"},
