@@ -95,6 +95,8 @@ void Hydrator::Work(cache::ItemId id, Task& task, const std::stop_token& stop) {
                           ? Complete(*item, stop)
                           : Status(Fail(ENOENT, "gone"));
   if (stop.stop_requested()) return;
+  // Asked before the item is looked at: when a rename ends in between, its path tells.
+  const bool busy = item && rooms_.store.IsBusy(ServerPath(remote_folder_, item->path));
   const auto now = rooms_.store.Get(id);
   if (done || !now || now->state != cache::State::kHydrating) {
     tasks_.erase(id);
@@ -102,7 +104,9 @@ void Hydrator::Work(cache::ItemId id, Task& task, const std::stop_token& stop) {
   }
   task.not_before =
       rooms_.clock.Now() + kFirstPause * (1 << std::min(task.failures++, kMostDoublings));
-  const bool changed = done.error().code == ESTALE;
+  // What a rename took away meanwhile is not deleted on the server.
+  const bool renamed = busy || now->path != item->path;
+  const bool changed = done.error().code == ESTALE && !renamed;
   const auto told = rooms_.store.HydrationFailed(id, done.error(), changed);
   Log::Notice("{}: {}", now->path, done.error().text);
   if (!told) Log::Warning("{}: {}", now->path, told.error().text);
