@@ -108,6 +108,30 @@ TEST_F(FilesystemTest, AFileThatWasChangedOnBothSidesIsParkedAndBothAreKept) {
   EXPECT_EQ(6U, names_.Content("/").front().size);
 }
 
+// The server has renamed it already, here it has its old name still.
+TEST_F(FilesystemTest, AFileOnItsWayToAnotherNameIsNotTakenForDeleted) {
+  names_.AddFile("/file", 4);
+  downloads_.Put("/file", "text");
+  const cache::Ino ino = Ino("file");
+  const auto opened = fs_->Open(call_, ino, O_WRONLY);
+  ASSERT_TRUE(opened);
+  Write(opened->handle, "T");
+  const auto intent = store_->BeginIntent({.kind = cache::Intent::Kind::kRename,
+                                           .folder = "/",
+                                           .from = "/file",
+                                           .to = "/renamed",
+                                           .source_item = store_->Lookup("/file").item.id});
+  ASSERT_TRUE(intent);
+  names_.Remove("/file");
+  clock_.Advance(std::chrono::seconds(1));
+  const auto news = store_->feed().Subscribe();
+  CloseHandle(opened->handle);
+  while (store_->Lookup("/file").item.reason.empty()) {
+    ASSERT_FALSE(news->Take({}, CondVar::Clock::now() + std::chrono::seconds(10)).empty());
+  }
+  EXPECT_EQ(store_->Lookup("/file").item.state, cache::State::kHydrating);
+}
+
 TEST_F(FilesystemTest, AFailedFetchAfterTheCloseIsTriedAgain) {
   names_.AddFile("/file", 4);
   downloads_.Put("/file", "text");
