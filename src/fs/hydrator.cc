@@ -96,13 +96,16 @@ void Hydrator::Work(cache::ItemId id, Task& task, const std::stop_token& stop) {
                           ? Complete(*item, stop)
                           : Status(Fail(ENOENT, "gone"));
   if (stop.stop_requested()) return;
+  // Asked before the item is looked at: when a rename ends in between, its path tells.
+  const bool busy = item && rooms_.store.IsBusy(ServerPath(remote_folder_, item->path));
   const auto now = rooms_.store.Get(id);
   if (done || !now || now->state != cache::State::kHydrating) {
     tasks_.erase(id);
     return;
   }
-  if (now->path != item->path) return;  // looked for under its old name: at once again
-  if (rooms_.store.IsBusy(ServerPath(remote_folder_, now->path))) {
+  // What a rename took away is not deleted on the server.
+  if (now->path != item->path) return;  // at once again, by its new name
+  if (busy) {
     task.not_before = rooms_.clock.Now() + kRenamePause;
     return;
   }

@@ -133,6 +133,22 @@ TEST_F(PartialTest, ACopyThatIsOnlyTouchedIsNotUploadedAndItsTimesAreRemembered)
   EXPECT_EQ(1'700'000'000'000'000'007, store_->Recall("/r")->attr.mtime_ns);
 }
 
+TEST_F(PartialTest, TimesSetAfterTheCloseOutliveTheSyncAndTheFetching) {
+  const Item item = Stage();
+  Pin pin = Open(item.id);
+  ASSERT_OK(store_->WritePart(pin, 3, Bytes("abc")));
+  Close(item.id, std::move(pin), true);
+  Attr attr = SomeAttr();
+  attr.mtime_ns = 1'300'000'000'000'000'007;  // as rsync --inplace does
+  ASSERT_OK(store_->SetAttr(item.id, attr));
+  ASSERT_OK(store_->Sync(item.id));
+  EXPECT_EQ(attr.mtime_ns, store_->Get(item.id)->attr.mtime_ns);
+  Fill(item.id);
+  ASSERT_OK(store_->HydrationDone(item.id));
+  ASSERT_TRUE(AwaitState(item.id, State::kWaiting));
+  EXPECT_EQ(attr.mtime_ns, store_->Get(item.id)->attr.mtime_ns);
+}
+
 TEST_F(PartialTest, ACopyThatIsGivenUpLeavesWhatWasKnown) {
   ASSERT_OK(store_->Remember({"/r", 42, ItemKind::kFile, SomeAttr(), identity_, true}));
   const Item item = Stage();

@@ -124,6 +124,32 @@ TEST_F(FilesystemTest, AFileThatIsRenamedDuringTheLastLookAtItIsNotGone) {
   EXPECT_EQ(4U, AwaitState("/other", State::kWaiting).size);
 }
 
+// The server has renamed it already, here it has its old name still.
+TEST_F(FilesystemTest, AFileOnItsWayToAnotherNameIsNotTakenForDeleted) {
+  names_.AddFile("/file", 4);
+  downloads_.Put("/file", "text");
+  const cache::Ino ino = Ino("file");
+  const auto opened = fs_->Open(call_, ino, O_WRONLY);
+  ASSERT_TRUE(opened);
+  Write(opened->handle, "T");
+  const auto intent = store_->BeginIntent({.kind = cache::Intent::Kind::kRename,
+                                           .folder = "/",
+                                           .from = "/file",
+                                           .to = "/renamed",
+                                           .source_item = store_->Lookup("/file").item.id});
+  ASSERT_TRUE(intent);
+  names_.Remove("/file");
+  names_.AddFile("/renamed", 4);
+  downloads_.Put("/renamed", "text");
+  const int before = names_.Count("List");
+  CloseHandle(opened->handle);
+  ASSERT_TRUE(names_.AwaitCount("List", before + 1));
+  EXPECT_EQ(store_->Lookup("/file").item.state, cache::State::kHydrating);
+  clock_.Advance(std::chrono::seconds(1));
+  ASSERT_TRUE(store_->FinishIntent(intent->id));
+  EXPECT_EQ(4U, AwaitState("/renamed", State::kWaiting).size);
+}
+
 TEST_F(FilesystemTest, AFailedFetchAfterTheCloseIsTriedAgain) {
   names_.AddFile("/file", 4);
   downloads_.Put("/file", "text");
