@@ -145,8 +145,8 @@ TEST_F(FilesystemTest, AFileOnItsWayToAnotherNameIsNotTakenForDeleted) {
   CloseHandle(opened->handle);
   ASSERT_TRUE(names_.AwaitCount("List", before + 1));
   EXPECT_EQ(store_->Lookup("/file").item.state, cache::State::kHydrating);
-  clock_.Advance(std::chrono::seconds(1));
   ASSERT_TRUE(store_->FinishIntent(intent->id));
+  clock_.Advance(std::chrono::seconds(1));
   EXPECT_EQ(4U, AwaitState("/renamed", State::kWaiting).size);
 }
 
