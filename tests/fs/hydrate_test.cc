@@ -146,8 +146,14 @@ TEST_F(FilesystemTest, AFileOnItsWayToAnotherNameIsNotTakenForDeleted) {
   ASSERT_TRUE(names_.AwaitCount("List", before + 1));
   EXPECT_EQ(store_->Lookup("/file").item.state, cache::State::kHydrating);
   ASSERT_TRUE(store_->FinishIntent(intent->id));
-  clock_.Advance(std::chrono::seconds(1));
-  EXPECT_EQ(4U, AwaitState("/renamed", State::kWaiting).size);
+  const auto deadline = CondVar::Clock::now() + std::chrono::seconds(10);
+  while (store_->Lookup("/renamed").item.state != State::kWaiting) {
+    ASSERT_LT(CondVar::Clock::now(), deadline);
+    clock_.Advance(std::chrono::seconds(1));  // it may have just begun to wait
+    store_->feed().Publish(intent->source_item);
+    std::this_thread::yield();
+  }
+  EXPECT_EQ(4U, store_->Lookup("/renamed").item.size);
 }
 
 TEST_F(FilesystemTest, AFailedFetchAfterTheCloseIsTriedAgain) {
