@@ -74,6 +74,7 @@ const AppCase kCopying[] = {
      .scripts = {R"(truncate -s 5M "$WORK/holes"
                     echo end >>"$WORK/holes"; rsync -a --sparse "$WORK/holes" .)",
                  R"(echo begin | dd of="$WORK/holes" conv=notrunc status=none
+                    touch -d 2012-12-12 "$WORK/holes"  # rsync looks at whole seconds
                     rsync -a --sparse --no-whole-file "$WORK/holes" .)"}},
     {.name = "Tar",
      .scripts = {R"(tar -C "$INPUT" -czf "$WORK/tree.tgz" tree; tar -xpf "$WORK/tree.tgz"
