@@ -160,6 +160,8 @@ void Front::Watch(int fd, bool first_time) {
   // One event at a time: between two, the connection belongs to whoever was told.
   event.events = EPOLLIN | EPOLLONESHOT;
   event.data.fd = fd;
+  // ThreadSanitizer does not know that re-arming comes before the next event.
+  MutexLock lock(mu_);
   ::epoll_ctl(poll_.get(), first_time ? EPOLL_CTL_ADD : EPOLL_CTL_MOD, fd, &event);
 }
 
