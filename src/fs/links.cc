@@ -9,6 +9,7 @@
 
 #include "cache/paths.h"
 #include "common/disk.h"
+#include "common/log.h"
 #include "fs/filesystem.h"
 #include "fs/names.h"
 
@@ -56,7 +57,12 @@ Result<EntryReply> Filesystem::MakeSymlink(Call& call, cache::Ino parent, const 
   Status done = Write(created->opened.handle, bytes, 0);
   if (done) done = Flush(created->opened.handle);
   Release(created->opened.handle);
-  if (!done) return Fail(done.error());
+  if (!done) {  // half a link must not be uploaded
+    const auto undone = Unlink(call, parent, LinkName(name));
+    Forget(created->entry.ino, 1);
+    if (!undone) Log::Warning("{}: {}", name, undone.error().text);
+    return Fail(done.error());
+  }
   created->entry.st.st_size = static_cast<off_t>(target.size());
   return created->entry;
 }
