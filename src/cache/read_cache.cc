@@ -56,15 +56,19 @@ void KeptFile::Fill(std::span<const std::byte> data, uint64_t offset) {
     Log::Debug("read cache: {}", written.error().text);
     return owner_.Drop(*this);
   }
-  MutexLock lock(mu_);
-  if (dropped_) return RemoveFile();  // meanwhile, and so it was made anew
-  here_.Fill(range, ExtentKind::kClean);
+  {
+    MutexLock lock(mu_);
+    if (!dropped_) return here_.Fill(range, ExtentKind::kClean);
+  }
+  RemoveFile();  // dropped meanwhile, and so it was made anew
 }
 
 void KeptFile::Drop() {
-  MutexLock lock(mu_);
-  dropped_ = true;
-  here_.Clear();
+  {
+    MutexLock lock(mu_);
+    dropped_ = true;
+    here_.Clear();
+  }
   RemoveFile();
 }
 
@@ -88,7 +92,13 @@ ReadCache::ReadCache(std::string directory, Limits limits)
 
 ReadCache::~ReadCache() = default;
 
+ReadCache::Dropped::~Dropped() {
+  for (const auto& file : files) file->Drop();
+}
+
 std::shared_ptr<KeptFile> ReadCache::Open(const std::string& path, const Identity& version) {
+  if (version.digests.empty() && version.id.empty() && version.mtime_ns == 0) return nullptr;
+  Dropped dropped;
   MutexLock lock(mu_);
   if (!usable_) return nullptr;
   if (const auto known = by_path_.find(path); known != by_path_.end()) {
@@ -96,7 +106,7 @@ std::shared_ptr<KeptFile> ReadCache::Open(const std::string& path, const Identit
       entries_.splice(entries_.end(), entries_, known->second);
       return known->second->file;
     }
-    DropLocked(known->second);
+    DropLocked(known->second, dropped);
   }
   auto file = std::make_shared<KeptFile>(*this, directory_ + "/" + std::to_string(++next_name_));
   entries_.push_back({path, version, file, 0});
@@ -110,13 +120,14 @@ uint64_t ReadCache::bytes() const {
 }
 
 bool ReadCache::Reserve(const KeptFile& file, uint64_t bytes) {
+  Dropped dropped;
   MutexLock lock(mu_);
   const auto entry = FindLocked(file);
   if (entry == entries_.end()) return false;
   entries_.splice(entries_.end(), entries_, entry);
   while (bytes_ + bytes > limits_.bytes || !HasFreeSpaceLocked(bytes)) {
     const bool last = entries_.begin() == entry;  // larger than the cache: not kept at all
-    DropLocked(entries_.begin());
+    DropLocked(entries_.begin(), dropped);
     if (last) return false;
   }
   entry->bytes += bytes;
@@ -141,12 +152,13 @@ ReadCache::Entries::iterator ReadCache::FindLocked(const KeptFile& file) {
 }
 
 void ReadCache::Drop(const KeptFile& file) {
+  Dropped dropped;
   MutexLock lock(mu_);
-  if (const auto entry = FindLocked(file); entry != entries_.end()) DropLocked(entry);
+  if (const auto entry = FindLocked(file); entry != entries_.end()) DropLocked(entry, dropped);
 }
 
-void ReadCache::DropLocked(Entries::iterator entry) {
-  entry->file->Drop();
+void ReadCache::DropLocked(Entries::iterator entry, Dropped& dropped) {
+  dropped.files.push_back(entry->file);
   bytes_ -= entry->bytes;
   by_path_.erase(entry->path);
   entries_.erase(entry);

@@ -10,6 +10,7 @@
 #include <memory>
 #include <span>
 #include <string>
+#include <vector>
 
 #include "cache/extent_map.h"
 #include "cache/item.h"
@@ -62,7 +63,7 @@ class ReadCache {
   ReadCache& operator=(const ReadCache&) = delete;
 
   // What is kept of this version; what was kept of another one of the same path goes. nullptr when
-  // nothing can be kept.
+  // nothing can be kept, or the version is known by its size alone: it could be any.
   std::shared_ptr<KeptFile> Open(const std::string& path, const Identity& version);
   uint64_t bytes() const;
 
@@ -75,12 +76,17 @@ class ReadCache {
     uint64_t bytes = 0;
   };
   using Entries = std::list<Entry>;  // the least recently used first
+  // Files to be removed once no lock is held: a large one takes a while.
+  struct Dropped {
+    std::vector<std::shared_ptr<KeptFile>> files;
+    ~Dropped();
+  };
 
   // Makes room for `bytes` of `file`; false when there is none, or the file was dropped.
   bool Reserve(const KeptFile& file, uint64_t bytes);
   void Drop(const KeptFile& file);
   Entries::iterator FindLocked(const KeptFile& file) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
-  void DropLocked(Entries::iterator entry) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  void DropLocked(Entries::iterator entry, Dropped& dropped) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   bool HasFreeSpaceLocked(uint64_t bytes) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
 
   const std::string directory_;

@@ -13,7 +13,7 @@ class ReadCacheTest : public ::testing::Test {
  protected:
   ReadCacheTest() : cache_(Directory(), {.bytes = kLimit, .free_reserve = 0}) {}
   std::string Directory() const { return directory_.path() + "/read"; }
-  static Identity Version(uint64_t size) { return {size, 0, "", {}}; }
+  static Identity Version(uint64_t size) { return {size, 0, "id", {}}; }
   static std::string Read(const KeptFile& file, uint64_t offset, size_t size) {
     std::string text(size, '?');
     return file.Read(std::as_writable_bytes(std::span(text)), offset) ? text : "nothing";
@@ -63,6 +63,12 @@ TEST_F(ReadCacheTest, AnotherVersionStartsEmpty) {
   old->Fill(Bytes("old"), 0);
   EXPECT_EQ(0U, cache_.bytes());
   EXPECT_EQ(0U, FilesOnDisk());
+}
+
+TEST_F(ReadCacheTest, AVersionThatIsKnownByItsSizeAloneIsNotKept) {
+  EXPECT_EQ(nullptr, cache_.Open("/f", {100, 0, "", {}}));
+  EXPECT_NE(nullptr, cache_.Open("/f", {100, 1, "", {}}));
+  EXPECT_NE(nullptr, cache_.Open("/f", {100, 0, "", {{1, "aa"}}}));
 }
 
 TEST_F(ReadCacheTest, BeyondTheLimitTheLeastRecentlyUsedGoes) {

@@ -76,14 +76,14 @@ TEST_F(RemoteReaderTest, WhatIsKeptIsNotFetchedAgain) {
   constexpr size_t kPiece = 128 << 10;
   const auto read_all = [&] {
     RemoteReader reader(downloads_, memory_, ahead_);
-    reader.KeepIn(keep.Open("/file", {content_.size(), 0, "", {}}));
+    reader.KeepIn(keep.Open("/file", {content_.size(), 0, "id", {}}));
     for (uint64_t at = 0; at < content_.size(); at += kPiece) {
       ASSERT_EQ(content_.substr(at, kPiece), Read(reader, at, kPiece));
     }
   };
   {  // some of it first
     RemoteReader reader(downloads_, memory_, ahead_);
-    reader.KeepIn(keep.Open("/file", {content_.size(), 0, "", {}}));
+    reader.KeepIn(keep.Open("/file", {content_.size(), 0, "id", {}}));
     Read(reader, 5'000'000, 1000);
   }
   read_all();
