@@ -5,7 +5,6 @@
 #include <optional>
 #include <utility>
 
-#include "common/log.h"
 #include "upload/cleaning.h"
 #include "upload/digests.h"
 #include "upload/paths.h"
@@ -96,8 +95,9 @@ Result<ListingPtr> ListParent(const Rooms& rooms, const Item& item, const std::s
   const SteadyTime not_before = rooms.clock.Now() - (untouched ? kYoung : kYoung * 0);
   Result<ListingPtr> listing = rooms.List(dir, not_before, stop);
   if (listing || listing.error().code != ENOENT) return listing;
-  Log::Notice("{} is missing on the server: making it again", dir);
-  if (Status made = rooms.EnsureDir(dir, stop); !made) return Fail(made.error());
+  if (Status made = rooms.EnsureParent(item.id, rooms.ServerPath(item.path), stop); !made) {
+    return Fail(made.error());
+  }
   return rooms.List(dir, rooms.clock.Now(), stop);
 }
 

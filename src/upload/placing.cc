@@ -37,7 +37,7 @@ Result<const remote::Entry*> FindOne(const ListingPtr& listing, const std::strin
 Status RemoveOld(const Rooms& rooms, const PlacingJob& job, const cache::Item& item,
                  const std::string& target, const std::stop_token& stop) {
   const Result<ListingPtr> listing = rooms.List(ParentOf(target), rooms.clock.Now(), stop);
-  if (!listing && listing.error().code == ENOENT) return rooms.EnsureDir(ParentOf(target), stop);
+  if (!listing && listing.error().code == ENOENT) return rooms.EnsureParent(item.id, target, stop);
   if (!listing) return Fail(listing.error());
   const Result<const remote::Entry*> old = FindOne(*listing, NameOf(target));
   if (!old) return Fail(old.error());

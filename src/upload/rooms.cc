@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cerrno>
 
+#include "common/log.h"
 #include "upload/paths.h"
 
 namespace outboxfs::upload {
@@ -68,6 +69,16 @@ Status Rooms::EnsureDir(const std::string& dir, const std::stop_token& stop) con
   if (!made && made.error().code != EEXIST) return Fail(made.error().Prepend("mkdir " + dir));
   dirs.Doubt(parent, NameOf(dir), false);
   return {};
+}
+
+Status Rooms::EnsureParent(cache::ItemId item, const std::string& path,
+                           const std::stop_token& stop) const {
+  const std::optional<cache::Item> now = store.Get(item);
+  if (!now) return Fail(EAGAIN, "deleted meanwhile");
+  if (ServerPath(now->path) != path) return Fail(EAGAIN, "renamed meanwhile");
+  const std::string dir = ParentOf(path);
+  Log::Notice("{} is missing on the server: making it again", dir);
+  return EnsureDir(dir, stop);
 }
 
 Status Rooms::DeleteEntry(const std::string& path, const std::stop_token& stop) const {

@@ -45,6 +45,10 @@ struct Rooms {
   Status CheckNotBusy(const std::string& path) const;
   // Makes `dir` and its missing parents. Success also when they are there already.
   Status EnsureDir(const std::string& dir, const std::stop_token& stop) const;
+  // Makes the directory of `path`, the item's own, which was seen missing. EAGAIN if the item is
+  // deleted or renamed by now: its directory may be missing because it went the same way.
+  Status EnsureParent(cache::ItemId item, const std::string& path,
+                      const std::stop_token& stop) const;
   // Deletes one remote entry. A failed call may have worked: a listing decides.
   Status DeleteEntry(const std::string& path, const std::stop_token& stop) const;
 };

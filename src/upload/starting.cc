@@ -28,14 +28,14 @@ Status JudgeFailedMkdir(const Rooms& rooms, const std::string& path, const Error
   return Fail(Error(error).Prepend("mkdir " + path));
 }
 
-// Its parent is missing because it was renamed, with everything in it: making the old one again
-// would leave a stray. Nothing was made, so the next try begins at the new name.
-Status RefuseIfRenamed(const Rooms& rooms, cache::ItemId id, const std::string& path) {
+// Nothing was made yet: if the directory has another name by now, the next try begins there.
+Status MakeParent(const Rooms& rooms, cache::ItemId id, const std::string& path,
+                  const std::stop_token& stop) {
+  Status above = rooms.EnsureParent(id, path, stop);
   const std::optional<cache::Item> now = rooms.store.Get(id);
-  if (!now) return Fail(EAGAIN, "deleted meanwhile");
-  if (rooms.ServerPath(now->path) == path) return {};
-  if (Status gone = rooms.store.MarkUploadGone(id); !gone) return gone;
-  return Fail(EAGAIN, "renamed meanwhile");
+  if (above || !now || rooms.ServerPath(now->path) == path) return above;
+  const Status gone = rooms.store.MarkUploadGone(id);
+  return gone ? above : gone;
 }
 
 Status MakeAt(const Rooms& rooms, cache::ItemId id, const std::string& path,
@@ -44,8 +44,7 @@ Status MakeAt(const Rooms& rooms, cache::ItemId id, const std::string& path,
   const std::string parent = ParentOf(path);
   Status made = rooms.names.MakeDir(parent, NameOf(path), stop);
   if (!made && made.error().code == ENOENT && parent != "/") {
-    if (Status wanted = RefuseIfRenamed(rooms, id, path); !wanted) return wanted;
-    if (Status above = rooms.EnsureDir(parent, stop); !above) return above;
+    if (Status above = MakeParent(rooms, id, path, stop); !above) return above;
     made = rooms.names.MakeDir(parent, NameOf(path), stop);
   }
   if (!made) return JudgeFailedMkdir(rooms, path, made.error(), stop);

@@ -100,6 +100,21 @@ TEST_F(RoomTest, NothingIsMadeWhereARemoteRenameIsUnderWay) {
   EXPECT_TRUE(api_.AwaitCount("Start", 1));
 }
 
+// Its directory is missing because it was removed after the file in it.
+TEST_F(RoomTest, TheDirectoryOfADeletedFileIsNotMadeAgain) {
+  options_.transfers = 1;
+  names_.AddDir("/a");
+  names_.Hold("List");
+  const auto id = room().Write("/a/f", "x");
+  ASSERT_TRUE(names_.AwaitCount("List", 1));
+  ASSERT_TRUE(room().store().Remove("/a/f", false));
+  names_.Remove("/a");
+  names_.Release("List");
+  Started("/b", "y");  // the only place is free again
+  EXPECT_FALSE(room().store().Get(id));
+  EXPECT_EQ(names_.Count("MakeDir"), 0);
+}
+
 TEST_F(RoomTest, MessagesThatOutrunTheAnswerOfStartAreKept) {
   const std::string content = "content";
   api_.OnStart([&](const StartRequest& request, const std::string& id) {
