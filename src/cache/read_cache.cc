@@ -15,11 +15,30 @@ namespace {
 // How much may be written before the free space is looked at again.
 constexpr uint64_t kLookEvery = 64 << 20;
 
+constexpr uint64_t kDirectAlignment = 4096;
+
+bool IsAligned(std::span<const std::byte> data, uint64_t offset) {
+  const auto at = reinterpret_cast<uintptr_t>(data.data());
+  return (at | offset | data.size()) % kDirectAlignment == 0;
+}
+
+// Beside the page cache where that can be: the kernel has these bytes already, for their reader.
+Status WriteKept(const std::string& name, std::span<const std::byte> data, uint64_t offset) {
+  constexpr int kFlags = O_WRONLY | O_CREAT;
+  if (IsAligned(data, offset)) {
+    const auto direct = disk::Open(name, kFlags | O_DIRECT);
+    if (direct && disk::WriteAt(direct->get(), data, offset)) return {};
+  }
+  const auto file = disk::Open(name, kFlags);
+  return file ? disk::WriteAt(file->get(), data, offset) : Fail(file.error());
+}
+
 }  // namespace
 
 // ---- One file -------------------------------------------------------------------------------
 
 KeptFile::Run KeptFile::FirstRun(const ByteRange& range) const {
+  if (dropped_) return {range, false};
   MutexLock lock(mu_);
   const auto missing = here_.Missing(range);
   if (missing.empty()) return {range, true};
@@ -28,6 +47,7 @@ KeptFile::Run KeptFile::FirstRun(const ByteRange& range) const {
 }
 
 bool KeptFile::Read(std::span<std::byte> out, uint64_t offset) const {
+  if (dropped_) return false;
   {
     MutexLock lock(mu_);
     if (!here_.Covers({offset, offset + out.size()})) return false;
@@ -39,6 +59,8 @@ bool KeptFile::Read(std::span<std::byte> out, uint64_t offset) const {
 }
 
 void KeptFile::Fill(std::span<const std::byte> data, uint64_t offset) {
+  const auto turn = owner_.writes_.TryTake();
+  if (!turn) return;
   const ByteRange range{offset, offset + data.size()};
   uint64_t added = 0;
   {
@@ -47,12 +69,7 @@ void KeptFile::Fill(std::span<const std::byte> data, uint64_t offset) {
     for (const ByteRange& gap : here_.Missing(range)) added += gap.size();
   }
   if (added == 0 || !owner_.Reserve(*this, added)) return;
-  Status written;
-  {
-    const auto file = disk::Open(name_, O_WRONLY | O_CREAT);
-    written = file ? disk::WriteAt(file->get(), data, offset) : Fail(file.error());
-  }
-  if (!written) {
+  if (const Status written = WriteKept(name_, data, offset); !written) {
     Log::Debug("read cache: {}", written.error().text);
     return owner_.Drop(*this);
   }
@@ -64,11 +81,7 @@ void KeptFile::Fill(std::span<const std::byte> data, uint64_t offset) {
 }
 
 void KeptFile::Drop() {
-  {
-    MutexLock lock(mu_);
-    dropped_ = true;
-    here_.Clear();
-  }
+  dropped_ = true;
   RemoveFile();
 }
 
@@ -98,7 +111,6 @@ ReadCache::Dropped::~Dropped() {
 
 std::shared_ptr<KeptFile> ReadCache::Open(const std::string& path, const Identity& version) {
   if (version.digests.empty() && version.id.empty() && version.mtime_ns == 0) return nullptr;
-  Dropped dropped;
   MutexLock lock(mu_);
   if (!usable_) return nullptr;
   if (const auto known = by_path_.find(path); known != by_path_.end()) {
@@ -106,7 +118,8 @@ std::shared_ptr<KeptFile> ReadCache::Open(const std::string& path, const Identit
       entries_.splice(entries_.end(), entries_, known->second);
       return known->second->file;
     }
-    DropLocked(known->second, dropped);
+    known->second->file->dropped_ = true;
+    DropLocked(known->second, replaced_);
   }
   auto file = std::make_shared<KeptFile>(*this, directory_ + "/" + std::to_string(++next_name_));
   entries_.push_back({path, version, file, 0});
@@ -122,6 +135,7 @@ uint64_t ReadCache::bytes() const {
 bool ReadCache::Reserve(const KeptFile& file, uint64_t bytes) {
   Dropped dropped;
   MutexLock lock(mu_);
+  dropped.files.swap(replaced_.files);
   const auto entry = FindLocked(file);
   if (entry == entries_.end()) return false;
   entries_.splice(entries_.end(), entries_, entry);

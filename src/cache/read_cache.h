@@ -3,6 +3,7 @@
 // are fetched again. Its index is in memory, so its directory is emptied at the start.
 #pragma once
 
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <list>
@@ -15,6 +16,7 @@
 #include "cache/extent_map.h"
 #include "cache/item.h"
 #include "common/mutex.h"
+#include "common/permits.h"
 
 namespace outboxfs::cache {
 
@@ -35,7 +37,8 @@ class KeptFile {
   Run FirstRun(const ByteRange& range) const;
   // All of it; false when something is missing.
   bool Read(std::span<std::byte> out, uint64_t offset) const;
-  // Fetched bytes. Does nothing when there is no room or the disk refuses.
+  // Fetched bytes. Does nothing when there is no room, the disk refuses or has enough to write: who
+  // reads is not slowed down by what is kept. Best aligned to 4096 bytes, also in memory.
   void Fill(std::span<const std::byte> data, uint64_t offset);
 
  private:
@@ -47,7 +50,8 @@ class KeptFile {
   const std::string name_;  // of the file, which is opened only while it is used: there may be many
   mutable Mutex mu_;
   ExtentMap here_ ABSL_GUARDED_BY(mu_);
-  bool dropped_ ABSL_GUARDED_BY(mu_) = false;  // evicted, though somebody may still hold it
+  // Evicted, though somebody may still hold it: nothing is here, and the file goes.
+  std::atomic<bool> dropped_{false};
 };
 
 class ReadCache {
@@ -89,12 +93,17 @@ class ReadCache {
   void DropLocked(Entries::iterator entry, Dropped& dropped) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   bool HasFreeSpaceLocked(uint64_t bytes) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
 
+  static constexpr uint64_t kWritesAtOnce = 2;
+
   const std::string directory_;
   const Limits limits_;
+  Permits writes_{kWritesAtOnce};
   mutable Mutex mu_;
   bool usable_ ABSL_GUARDED_BY(mu_) = false;
   Entries entries_ ABSL_GUARDED_BY(mu_);
   std::map<std::string, Entries::iterator> by_path_ ABSL_GUARDED_BY(mu_);
+  // Older versions, removed by the next one who fills: Open's callers hold locks.
+  Dropped replaced_ ABSL_GUARDED_BY(mu_);
   uint64_t bytes_ ABSL_GUARDED_BY(mu_) = 0;
   uint64_t unchecked_ ABSL_GUARDED_BY(mu_) = 0;  // bytes since the free space was looked at
   uint64_t next_name_ ABSL_GUARDED_BY(mu_) = 0;

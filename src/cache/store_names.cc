@@ -203,6 +203,15 @@ StoreImpl::Moved StoreImpl::RowsMoved(const std::string& from, const std::string
        ++it) {
     move(it->second.item);
   }
+  const Record* top = ItemAt(from);
+  if (top != nullptr && top->row.kind == ItemKind::kFile) return moved;
+  // What is still to be removed on the server goes along with its directory.
+  for (const auto& [id, record] : items_) {
+    const Row& row = record->row;
+    if (row.state == State::kRemoving && row.path.starts_with(BeneathBegin(from))) {
+      move(record.get());
+    }
+  }
   return moved;
 }
 

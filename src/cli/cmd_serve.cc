@@ -93,7 +93,10 @@ int RunServe(const CommandContext& context) {
   const Config& config = context.config;
   const auto& knobs = config.serve.knobs;
   if (std::find(knobs.begin(), knobs.end(), "help") != knobs.end()) return PrintKnobs();
-  Result<server::ServerOptions> options = OptionsOf(context.operands.at(0), config);
+  if (context.operands.empty()) {
+    return Complain(kExitUsage, "serve: DIR is missing (see outboxfs serve --help)");
+  }
+  Result<server::ServerOptions> options = OptionsOf(context.operands.front(), config);
   if (!options) {
     return Complain(options.error().code == EINVAL ? kExitUsage : kExitFailed,
                     options.error().text);

@@ -5,6 +5,7 @@
 #include "cli/commands.h"
 #include "cli/control_client.h"
 #include "cli/exit_codes.h"
+#include "status/render.h"
 
 namespace outboxfs::cli {
 namespace {
@@ -14,34 +15,50 @@ StatusFormat FormatOf(const Config& config) {
   return config.metrics ? StatusFormat::kMetrics : StatusFormat::kText;
 }
 
-int Show(const std::string& socket, const Config& config) {
+Result<std::string> Ask(const std::string& socket, const Config& config) {
   Result<ControlClient> daemon = ControlClient::Connect(socket);
-  if (!daemon) return Complain(kExitFailed, daemon.error().text);
-  const Result<ControlReply> reply = daemon->Ask(
+  if (!daemon) return Fail(daemon.error());
+  Result<ControlReply> reply = daemon->Ask(
       {.command = ControlCommand::kStatus, .format = FormatOf(config), .limit = config.limit});
-  if (!reply) return Complain(kExitFailed, reply.error().text);
-  fmt::print("{}", reply->body);
-  return kExitOk;
+  if (!reply) return Fail(reply.error());
+  return std::move(reply->body);
+}
+
+std::string Joined(const std::vector<std::string>& answers, StatusFormat format) {
+  if (format == StatusFormat::kMetrics) return status::MergeMetrics(answers);
+  std::string joined;
+  for (const std::string& answer : answers) {
+    if (!joined.empty() && format == StatusFormat::kText) joined += "\n";
+    joined += answer;
+  }
+  return joined;
 }
 
 }  // namespace
 
 int RunStatus(const CommandContext& context) {
+  std::vector<std::string> sockets;
   if (!context.operands.empty()) {
     const Result<MountedPath> mount = FindMount(context.environment, context.operands.front());
     if (!mount) return Complain(kExitFailed, mount.error().text);
-    return Show(mount->socket, context.config);
+    sockets.push_back(mount->socket);
+  } else {
+    Result<std::vector<std::string>> living = LivingSockets(context.environment);
+    if (!living) return Complain(kExitFailed, living.error().text);
+    if (living->empty()) return Complain(kExitFailed, "nothing is mounted");
+    sockets = std::move(*living);
   }
-  const Result<std::vector<std::string>> sockets = LivingSockets(context.environment);
-  if (!sockets) return Complain(kExitFailed, sockets.error().text);
-  if (sockets->empty()) return Complain(kExitFailed, "nothing is mounted");
   int code = kExitOk;
-  for (const std::string& socket : *sockets) {
-    if (&socket != &sockets->front() && FormatOf(context.config) == StatusFormat::kText) {
-      fmt::print("\n");
+  std::vector<std::string> answers;
+  for (const std::string& socket : sockets) {
+    Result<std::string> answer = Ask(socket, context.config);
+    if (answer) {
+      answers.push_back(std::move(*answer));
+    } else {
+      code = Complain(kExitFailed, answer.error().text);
     }
-    if (const int shown = Show(socket, context.config); shown != kExitOk) code = shown;
   }
+  fmt::print("{}", Joined(answers, FormatOf(context.config)));
   return code;
 }
 

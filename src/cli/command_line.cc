@@ -5,6 +5,8 @@
 #include <CLI/CLI.hpp>
 #include <map>
 #include <memory>
+#include <set>
+#include <utility>
 
 #include "cli/exit_codes.h"
 #include "cli/nearest.h"
@@ -21,6 +23,24 @@ struct Parser {
   std::map<const OptionSpec*, CLI::Option*> options;
   std::vector<CLI::Option*> operands;
   CLI::Option* config = nullptr;
+};
+
+constexpr const char* kOtherPlaces =
+    "Every option can also stand in the environment (--log-level info: OUTBOXFS_LOG_LEVEL=info; "
+    "several\nvalues are separated by blanks) or in the configuration file (log-level = \"info\"). "
+    "OUTBOXFS_TOKEN\nand OUTBOXFS_PASSWORD have no flag: it would show in the list of processes.";
+
+// Operands that must be there are shown without brackets; that they are is checked by us.
+class HelpFormatter final : public CLI::Formatter {
+ public:
+  explicit HelpFormatter(std::set<const CLI::Option*> required) : required_(std::move(required)) {}
+  std::string make_option_usage(const CLI::Option* option) const override {
+    if (!required_.contains(option)) return CLI::Formatter::make_option_usage(option);
+    return make_option_name(option, true);
+  }
+
+ private:
+  const std::set<const CLI::Option*> required_;
 };
 
 std::string HelpOf(const OptionSpec& option) {
@@ -50,6 +70,7 @@ Parser MakeParser(CLI::App& root, const CommandInfo& info) {
   parser.info = &info;
   parser.app = root.add_subcommand(info.name, info.summary);
   parser.app->allow_extras();
+  std::set<const CLI::Option*> required;
   for (const Operand& operand : info.operands) {
     CLI::Option* option = parser.app->add_option(operand.name, operand.help);
     option->type_name("");
@@ -57,6 +78,7 @@ Parser MakeParser(CLI::App& root, const CommandInfo& info) {
       option->expected(1, CLI::detail::expected_max_vector_size)->allow_extra_args();
     }
     parser.operands.push_back(option);
+    if (operand.required) required.insert(option);
   }
   for (const OptionSpec& option : Options()) {
     if ((option.commands & info.bit) == 0 || option.secret) continue;
@@ -64,11 +86,8 @@ Parser MakeParser(CLI::App& root, const CommandInfo& info) {
   }
   const std::string help = "configuration file (default: $XDG_CONFIG_HOME/outboxfs/config.toml)";
   parser.config = parser.app->add_option("--config", help)->type_name("FILE");
-  parser.app->footer(fmt::format(
-      "Every option can also stand in the environment (--drain-timeout 1m: "
-      "OUTBOXFS_DRAIN_TIMEOUT=1m)\nor in the configuration file (drain-timeout = \"1m\").\n\n"
-      "Examples:\n{}",
-      info.examples));
+  parser.app->footer(fmt::format("{}\n\nExamples:\n{}", kOtherPlaces, info.examples));
+  parser.app->formatter(std::make_shared<HelpFormatter>(std::move(required)));
   return parser;
 }
 

@@ -1,5 +1,5 @@
 // The composition root: the only place that knows all rooms. Members stand in the order of their
-// dependence, so that destruction is the shutdown order of docs/ARCHITECTURE.md.
+// dependence, so that destruction is the shutdown order of docs/LOCKS.md, "Leaving".
 #pragma once
 
 #include <memory>

@@ -1,4 +1,4 @@
-// What the program tells its caller; README's table and SEMANTICS.md name the same numbers.
+// What the program tells its caller; docs/SEMANTICS.md has the same table.
 #pragma once
 
 namespace outboxfs::cli {

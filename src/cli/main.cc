@@ -25,7 +25,7 @@ const std::vector<Command>& Commands() {
         kMount,
         "Mount a folder of a CloudDrive2 server",
         {{"REMOTE", "[scheme://]host[:port][/folder], or embedded:DIR to serve DIR ourselves"},
-         {"MOUNTPOINT", "an empty directory"}},
+         {"MOUNTPOINT", "an empty directory (with -o nonempty, any)"}},
         "  outboxfs mount --token-file ~/.cd2-token nas:19798/115open/Backup /mnt/backup\n"
         "  outboxfs mount --foreground -v https://cloud.example.net /mnt/cloud\n"
         "  outboxfs mount embedded:/srv/try /mnt/try"},
@@ -62,7 +62,7 @@ const std::vector<Command>& Commands() {
       {{"serve",
         kServe,
         "Serve a directory as a CloudDrive2 server does: for trying out and for tests",
-        {{"DIR", "the directory"}},
+        {{"DIR", "the directory", false}},  // not for --knob help
         "  outboxfs serve --token-file token /srv/try\n"
         "  outboxfs serve --listen 0.0.0.0:19798 --knob read_order=random /srv/try"},
        RunServe},

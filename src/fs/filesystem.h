@@ -198,7 +198,7 @@ class Filesystem {
 
  private:
   struct Handle {
-    Handle(NodePtr of_node, bool for_writing, remote::Downloader& downloads, Permits& memory,
+    Handle(NodePtr of_node, bool for_writing, remote::Downloader& downloads, BlockPool& memory,
            ReadAhead& ahead)
         : node(std::move(of_node)), writable(for_writing), reader(downloads, memory, ahead) {}
     const NodePtr node;
@@ -442,7 +442,7 @@ class Filesystem {
   std::atomic<uint64_t> attr_changes_{0};  // of names without an item
   const std::string device_tag_;
   Lane lane_;
-  Permits read_memory_;
+  BlockPool read_memory_;
   mutable SharedMutex names_mu_;  // mount path of every node and what the store has there
   NodeTable nodes_;
   HandleTable<Handle> handles_;

@@ -1,5 +1,5 @@
 // The face of the room: one FUSE mount over the cache and the remote. Owns the libfuse session, its
-// workers, the node table, the notifier, and the signal thread.
+// workers, the node table, the notifier, the settler, and the thread that ends the mount.
 #pragma once
 
 #include <sys/types.h>

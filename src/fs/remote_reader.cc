@@ -20,18 +20,17 @@ constexpr int kAhead = 3;
 // A piece of the file, on its way or here.
 struct RemoteReader::Window {
   ByteRange range;
-  std::string path;  // of the file when it was asked for
-  std::vector<std::byte> bytes;
+  std::string path;    // of the file when it was asked for
+  Block block;         // whoever fetches writes to it; constant once it is here
   bool begun = false;  // somebody fetches it; else whoever comes first does
   bool here = false;
-  Permit permit;  // for the bytes beyond the smallest window
   std::stop_source stop;
 };
 
 // Shared with the fetches ahead.
 class RemoteReader::State : public std::enable_shared_from_this<State> {
  public:
-  State(remote::Downloader& downloads, Permits& memory, ReadAhead& ahead)
+  State(remote::Downloader& downloads, BlockPool& memory, ReadAhead& ahead)
       : downloads_(downloads), memory_(memory), ahead_(ahead) {}
 
   bool TryRead(const std::string& path, std::span<std::byte> out, uint64_t offset);
@@ -55,11 +54,13 @@ class RemoteReader::State : public std::enable_shared_from_this<State> {
   void ReadAheadLocked(const std::string& path, uint64_t read_end)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   void DropLocked(uint64_t read_begin) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  // Not kept yet on success: that follows, as far as it takes nobody's time.
   Status Fetch(const WindowPtr& window, const std::stop_token& stop);
+  void Keep(const Window& window);
   void FetchAhead(const WindowPtr& window, const std::stop_token& stop);
 
   remote::Downloader& downloads_;
-  Permits& memory_;
+  BlockPool& memory_;
   ReadAhead& ahead_;
   Mutex mu_;
   CondVar fetched_;
@@ -122,24 +123,25 @@ Status RemoteReader::State::Read(const std::string& path, uint64_t file_size,
     }
     fetched_.NotifyAll();
     if (!status) return status;
+    ahead_.Post([self = shared_from_this(), window](const std::stop_token& /*stop*/) {
+      self->Keep(*window);
+    });
   }
 }
 
 Status RemoteReader::State::Fetch(const WindowPtr& window, const std::stop_token& stop) {
-  std::vector<std::byte> bytes(window->range.size());
   std::shared_ptr<cache::KeptFile> kept;
   {
     MutexLock lock(mu_);
     kept = kept_;
   }
+  const auto bytes = window->block.bytes();
   const bool had = kept && kept->Read(bytes, window->range.begin);
   const Status status =
       had ? Status() : downloads_.Fetch(window->path, window->range.begin, bytes, stop);
-  if (status && kept && !had) kept->Fill(bytes, window->range.begin);
   {
     MutexLock lock(mu_);
     if (status) {
-      window->bytes = std::move(bytes);
       window->here = true;
     } else {
       windows_.remove(window);
@@ -147,6 +149,15 @@ Status RemoteReader::State::Fetch(const WindowPtr& window, const std::stop_token
   }
   fetched_.NotifyAll();
   return status;
+}
+
+void RemoteReader::State::Keep(const Window& window) {
+  std::shared_ptr<cache::KeptFile> kept;
+  {
+    MutexLock lock(mu_);
+    kept = kept_;
+  }
+  if (kept) kept->Fill(window.block.bytes(), window.range.begin);
 }
 
 void RemoteReader::State::KeepIn(std::shared_ptr<cache::KeptFile> kept) {
@@ -166,7 +177,8 @@ ByteRange RemoteReader::State::CopyFrom(const Window& window, std::span<std::byt
   if (wanted.empty() || !window.range.Contains({wanted.begin, wanted.begin + 1})) return wanted;
   const uint64_t end = std::min(wanted.end, window.range.end);
   std::memcpy(out.data() + (out.size() - wanted.size()),
-              window.bytes.data() + (wanted.begin - window.range.begin), end - wanted.begin);
+              window.block.bytes().data() + (wanted.begin - window.range.begin),
+              end - wanted.begin);
   return {end, wanted.end};
 }
 
@@ -191,10 +203,12 @@ RemoteReader::State::WindowPtr RemoteReader::State::AddLocked(const std::string&
   const ByteRange range = kept_ ? kept_->FirstRun(wanted).range : wanted;
   window->range = range;
   window->path = path;
-  if (range.size() > kSmallestWindow) {
-    auto permit = memory_.TryTake(range.size());
-    if (!permit) return nullptr;
-    window->permit = std::move(*permit);
+  if (range.size() <= kSmallestWindow) {
+    window->block = BlockPool::Take(range.size());
+  } else {
+    auto block = memory_.TryTake(range.size());
+    if (!block) return nullptr;
+    window->block = std::move(*block);
   }
   const auto place = std::find_if(windows_.begin(), windows_.end(), [&](const WindowPtr& other) {
     return other->range.begin > range.begin;
@@ -229,6 +243,7 @@ RemoteReader::State::WindowPtr RemoteReader::State::AddForReaderLocked(const std
   auto window = std::make_shared<Window>();
   window->range = {wanted.begin, std::min(wanted.end, limit)};
   window->path = path;
+  window->block = BlockPool::Take(window->range.size());
   return window;
 }
 
@@ -260,7 +275,7 @@ void RemoteReader::State::FetchAhead(const WindowPtr& window, const std::stop_to
     if (std::exchange(window->begun, true)) return;
   }
   const std::stop_callback ended(stop, [&window] { window->stop.request_stop(); });
-  if (Fetch(window, window->stop.get_token())) return;
+  if (Fetch(window, window->stop.get_token())) return Keep(*window);
   MutexLock lock(mu_);
   failed_ahead_ = true;
 }
@@ -272,7 +287,7 @@ void RemoteReader::State::DropLocked(uint64_t read_begin) {
   });
 }
 
-RemoteReader::RemoteReader(remote::Downloader& downloads, Permits& memory, ReadAhead& ahead)
+RemoteReader::RemoteReader(remote::Downloader& downloads, BlockPool& memory, ReadAhead& ahead)
     : state_(std::make_shared<State>(downloads, memory, ahead)) {}
 
 RemoteReader::~RemoteReader() { state_->Forget(); }

@@ -13,8 +13,8 @@
 #include <vector>
 
 #include "cache/read_cache.h"
+#include "common/blocks.h"
 #include "common/mutex.h"
-#include "common/permits.h"
 #include "common/range.h"
 #include "common/result.h"
 #include "fs/read_ahead.h"
@@ -27,7 +27,7 @@ class RemoteReader {
  public:
   // `memory` bounds the bytes of the larger windows over all readers. All must outlive the reader,
   // whose fetches ahead may go on for a moment after it is gone.
-  RemoteReader(remote::Downloader& downloads, Permits& memory, ReadAhead& ahead);
+  RemoteReader(remote::Downloader& downloads, BlockPool& memory, ReadAhead& ahead);
   ~RemoteReader();
   RemoteReader(const RemoteReader&) = delete;
   RemoteReader& operator=(const RemoteReader&) = delete;
@@ -41,7 +41,8 @@ class RemoteReader {
               uint64_t offset, const std::stop_token& stop);
   // What was fetched is of another version now: forgets it.
   void Forget();
-  // Before the first read: where fetched bytes are kept, and looked for first.
+  // Before the first read: where fetched bytes are kept, as far as the disk keeps up, and looked
+  // for first.
   void KeepIn(std::shared_ptr<cache::KeptFile> kept);
 
  private:

@@ -1,6 +1,8 @@
 #include <fmt/format.h>
 
 #include <array>
+#include <map>
+#include <sstream>
 
 #include "status/render.h"
 
@@ -64,6 +66,35 @@ std::string RenderMetrics(const Snapshot& snapshot) {
                         Label(snapshot.about.mountpoint), metric.value);
   }
   return text;
+}
+
+std::string MergeMetrics(const std::vector<std::string>& texts) {
+  struct Family {
+    std::string comments;
+    std::string samples;
+  };
+  std::vector<Family> families;
+  std::map<std::string, size_t> by_comments;
+  for (const std::string& text : texts) {
+    std::istringstream lines(text);
+    std::string comments;
+    size_t at = 0;
+    for (std::string line; std::getline(lines, line);) {
+      if (line.starts_with('#')) {
+        comments += line + "\n";
+        continue;
+      }
+      if (!comments.empty()) {
+        at = by_comments.emplace(comments, families.size()).first->second;
+        if (at == families.size()) families.push_back({comments, ""});
+        comments.clear();
+      }
+      families.at(at).samples += line + "\n";
+    }
+  }
+  std::string merged;
+  for (const Family& family : families) merged += family.comments + family.samples;
+  return merged;
 }
 
 }  // namespace outboxfs::status

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <string>
+#include <vector>
 
 #include "status/snapshot.h"
 
@@ -14,5 +15,7 @@ std::string RenderText(const Snapshot& snapshot);
 std::string RenderJson(const Snapshot& snapshot);
 // Prometheus' text format.
 std::string RenderMetrics(const Snapshot& snapshot);
+// The metrics of several mounts as one text: the format wants all lines of a metric together.
+std::string MergeMetrics(const std::vector<std::string>& texts);
 
 }  // namespace outboxfs::status

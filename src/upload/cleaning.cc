@@ -98,7 +98,8 @@ Result<bool> DeleteResult(const Rooms& rooms, const Leftover& leftover, const st
 Result<bool> DeleteResults(const Rooms& rooms, const Leftover& leftover, Ending ending,
                            const std::stop_token& stop) {
   bool any = false;
-  std::set<std::string> paths{leftover.upload_path, leftover.step_to, leftover.maybe_at};
+  std::set<std::string> paths{leftover.upload_path, leftover.step_to, leftover.maybe_at,
+                              leftover.carried_to};
   for (const std::string& path : paths) {
     if (path.empty() || path == leftover.keep_path) continue;
     const Result<bool> deleted = DeleteResult(rooms, leftover, path, ending, stop);
@@ -129,8 +130,13 @@ Leftover LeftoverOf(const Rooms& rooms, const cache::Item& item) {
   leftover.sent = item.sent;
   leftover.replaced = item.replaced;
   leftover.is_dir = item.kind == cache::ItemKind::kDir;
+  leftover.carried_to = CarriedTo(rooms, item, item.upload_path);
   if (item.state != cache::State::kRemoving) leftover.keep_path = rooms.ServerPath(item.path);
   return leftover;
+}
+
+std::string CarriedTo(const Rooms& rooms, const cache::Item& item, const std::string& upload_path) {
+  return IsTempName(NameOf(upload_path)) ? NewPlace(upload_path, rooms.ServerPath(item.path)) : "";
 }
 
 Result<Ending> CancelUpload(const Rooms& rooms, cache::ItemId item, const std::string& upload_id,

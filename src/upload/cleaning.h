@@ -20,6 +20,9 @@ struct Leftover {
   std::string step_to;
   // The item's own path, when nothing is known of a step to it (a restart while placing).
   std::string maybe_at;
+  // Its temporary name, in the directory that the item is in by now: it may have been renamed with
+  // what was going up inside.
+  std::string carried_to;
   std::optional<cache::Identity> sent;  // the bytes that were going up, as far as known
   std::optional<cache::Identity> replaced;
   // Where the item lives now: what stands there is overwritten later. Empty: it was deleted.
@@ -30,6 +33,8 @@ struct Leftover {
   bool succeeded = false;    // the server said so
 };
 Leftover LeftoverOf(const Rooms& rooms, const cache::Item& item);
+// See Leftover::carried_to; empty when it cannot be elsewhere.
+std::string CarriedTo(const Rooms& rooms, const cache::Item& item, const std::string& upload_path);
 
 // What a cancel came to.
 enum class Ending {

@@ -30,4 +30,12 @@ std::string ToMountPath(std::string_view remote_folder, std::string_view server_
   return rest.starts_with('/') ? std::string(rest) : std::string();
 }
 
+std::string NewPlace(const std::string& uploaded_to, const std::string& target) {
+  const std::string name = NameOf(uploaded_to);
+  const std::string dir = ParentOf(target);
+  if (dir == ParentOf(uploaded_to)) return "";
+  if (name != NameOf(target) && !IsTempName(name)) return "";
+  return JoinPath(dir, name);
+}
+
 }  // namespace outboxfs::upload

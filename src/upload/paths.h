@@ -18,6 +18,11 @@ std::string ToServerPath(std::string_view remote_folder, std::string_view mount_
 // The way back; empty when `server_path` is not below `remote_folder`.
 std::string ToMountPath(std::string_view remote_folder, std::string_view server_path);
 
+// Where a result stands if a directory above it was renamed with it inside: in that of `target`,
+// the item's path by now, under its own name already or under its temporary one. Empty: nowhere
+// else.
+std::string NewPlace(const std::string& uploaded_to, const std::string& target);
+
 using remote::DeviceTag;
 using remote::IsTempName;
 using remote::TempName;

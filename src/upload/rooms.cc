@@ -74,7 +74,7 @@ Status Rooms::EnsureDir(const std::string& dir, const std::stop_token& stop) con
 Status Rooms::EnsureParent(cache::ItemId item, const std::string& path,
                            const std::stop_token& stop) const {
   const std::optional<cache::Item> now = store.Get(item);
-  if (!now) return Fail(EAGAIN, "deleted meanwhile");
+  if (!now || now->state == cache::State::kRemoving) return Fail(EAGAIN, "deleted meanwhile");
   if (ServerPath(now->path) != path) return Fail(EAGAIN, "renamed meanwhile");
   const std::string dir = ParentOf(path);
   Log::Notice("{} is missing on the server: making it again", dir);

@@ -224,6 +224,7 @@ void Scheduler::Perform(Run& run, const action::Clean& clean) {
     if (item) {
       // Placing may have moved it since.
       if (!item->upload_path.empty()) now.upload_path = item->upload_path;
+      now.carried_to = CarriedTo(rooms_, *item, now.upload_path);
       now.sent = item->sent;
       if (item->state != State::kRemoving) now.keep_path = rooms_.ServerPath(item->path);
     }
@@ -233,9 +234,12 @@ void Scheduler::Perform(Run& run, const action::Clean& clean) {
     const std::optional<Item> after = ItemOf(id);
     const bool lives = after && after->state != State::kRemoving;
     const std::string path = lives ? rooms_.ServerPath(after->path) : "";
-    if (cleaned && item && after && !now.cancel_only && path != now.keep_path) {
+    const std::string carried_to = after ? CarriedTo(rooms_, *after, now.upload_path) : "";
+    const bool elsewhere = path != now.keep_path || carried_to != now.carried_to;
+    if (cleaned && item && after && !now.cancel_only && elsewhere) {
       // Renamed or deleted meanwhile: nothing will overwrite what was kept.
       now.keep_path = path;
+      now.carried_to = carried_to;
       cleaned = CleanUp(rooms_, now, stop);
     }
     if (!cleaned) return event::Failed{cleaned.error(), false};

@@ -27,16 +27,6 @@ void TellCache(const Rooms& rooms, const std::string& dir, const remote::Listing
   rooms.store.Reconcile(mount_dir, listing.begun, names);
 }
 
-// Where it stands if a directory above it was renamed with it inside: in that of the item's path,
-// under its own name already or under its temporary one. Empty: nowhere else.
-std::string NewPlace(const std::string& uploaded_to, const std::string& target) {
-  const std::string name = NameOf(uploaded_to);
-  const std::string dir = ParentOf(target);
-  if (dir == ParentOf(uploaded_to)) return "";
-  if (name != NameOf(target) && !IsTempName(name)) return "";
-  return (dir == "/" ? "" : dir) + "/" + name;
-}
-
 Result<Judgement> JudgeAtNewPlace(const Rooms& rooms, const VerifyTask& task,
                                   const cache::Item& item, const std::string& place,
                                   const std::stop_token& stop) {

@@ -62,7 +62,8 @@ TEST_F(ReadCacheTest, AnotherVersionStartsEmpty) {
   EXPECT_EQ(0U, cache_.bytes());
   old->Fill(Bytes("old"), 0);
   EXPECT_EQ(0U, cache_.bytes());
-  EXPECT_EQ(0U, FilesOnDisk());
+  now->Fill(Bytes("new"), 0);
+  EXPECT_EQ(1U, FilesOnDisk()) << "the old one goes with the next bytes";
 }
 
 TEST_F(ReadCacheTest, AVersionThatIsKnownByItsSizeAloneIsNotKept) {

@@ -111,6 +111,7 @@ TEST(CommandLine, HelpShowsEveryFlagOfItsCommandWithItsDefault) {
     }
   }
   EXPECT_THAT(help.text, HasSubstr("Examples:\n  mount it"));
+  EXPECT_THAT(help.text, HasSubstr("REMOTE MOUNTPOINT\n")) << "no brackets: they must be there";
 }
 
 TEST(CommandLine, VersionIsAnswered) {

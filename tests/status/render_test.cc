@@ -89,6 +89,15 @@ TEST(StatusMetrics, HaveTypeHelpAndAnEscapedLabel) {
   EXPECT_THAT(text, HasSubstr("outboxfs_connected{mountpoint=\"/mnt/\\\"x\\\"\"} 1\n"));
 }
 
+TEST(Metrics, OfSeveralMountsStandTogether) {
+  const std::string one = "# HELP a x\n# TYPE a gauge\na{m=\"1\"} 1\n# HELP b y\nb{m=\"1\"} 2\n";
+  const std::string two = "# HELP a x\n# TYPE a gauge\na{m=\"2\"} 3\n# HELP b y\nb{m=\"2\"} 4\n";
+  EXPECT_EQ(MergeMetrics({one}), one);
+  EXPECT_EQ(MergeMetrics({one, two}),
+            "# HELP a x\n# TYPE a gauge\na{m=\"1\"} 1\na{m=\"2\"} 3\n"
+            "# HELP b y\nb{m=\"1\"} 2\nb{m=\"2\"} 4\n");
+}
+
 TEST(Show, SizesAndDurationsAreShort) {
   EXPECT_EQ(ShowSize(0), "0 B");
   EXPECT_EQ(ShowSize(1023), "1023 B");

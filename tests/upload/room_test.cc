@@ -115,6 +115,24 @@ TEST_F(RoomTest, TheDirectoryOfADeletedFileIsNotMadeAgain) {
   EXPECT_EQ(names_.Count("MakeDir"), 0);
 }
 
+TEST_F(RoomTest, NorThatOfAFileWhoseUploadHadBegun) {
+  options_.transfers = 1;
+  names_.AddDir("/a");
+  api_.Hold("Start");
+  api_.FailNext("Start", {EIO, Retry::kBackoff, "no"});
+  const auto id = room().Write("/a/f", "x");
+  ASSERT_TRUE(api_.AwaitCount("Start", 1));
+  names_.Hold("List");
+  const int lists = names_.Count("List");
+  api_.Release("Start");
+  ASSERT_TRUE(names_.AwaitCount("List", lists + 1));  // its next look
+  ASSERT_TRUE(room().store().Remove("/a/f", false));
+  names_.Remove("/a");
+  names_.Release("List");
+  ASSERT_TRUE(room().AwaitGone(id));
+  EXPECT_EQ(names_.Count("MakeDir"), 0);
+}
+
 TEST_F(RoomTest, MessagesThatOutrunTheAnswerOfStartAreKept) {
   const std::string content = "content";
   api_.OnStart([&](const StartRequest& request, const std::string& id) {

@@ -456,6 +456,29 @@ TEST_F(UploadWithServer, ANewVersionWhoseDirectoryIsRenamedIsFoundUnderItsTempor
   EXPECT_EQ(Calls("StartRemoteUpload"), 2U);
 }
 
+// Its new version stood complete under a temporary name, in a directory that was renamed.
+TEST_F(UploadWithServer, ADeletedFilesNewVersionIsDeletedWhereItsDirectoryWent) {
+  for (const bool deleted_first : {false, true}) {
+    Set([](Knobs& knobs) { knobs.listing_lag = server::Millis(0); });
+    ASSERT_TRUE(room().AwaitGone(room().MakeDir("/d")));
+    ASSERT_TRUE(room().AwaitGone(room().Write("/d/f", "old")));
+    Set([](Knobs& knobs) { knobs.listing_lag = server::Millis(600); });
+    const auto id = room().Write("/d/f", "content");
+    ASSERT_TRUE(AwaitPhase(id, upload::Phase::kVerifying));
+    if (deleted_first) {
+      ASSERT_TRUE(room().store().Remove("/d/f", true));
+    }
+    ASSERT_TRUE(remote_->names().Rename("/d", "e", {}));
+    ASSERT_TRUE(room().store().Rename("/d", "/e", true));
+    if (!deleted_first) {
+      ASSERT_TRUE(room().store().Remove("/e/f", true));
+    }
+    ASSERT_TRUE(room().AwaitGone(id));
+    EXPECT_EQ(Names("/e"), Strings{"f"}) << deleted_first;  // the old version is not ours to delete
+    std::filesystem::remove_all(server_.Local("/e"));
+  }
+}
+
 TEST_F(UploadWithServer, TwoFilesInFlightMaySwapTheirNames) {
   Set([](Knobs& knobs) { knobs.hold = server::Phase::kFinishing; });
   const auto a = room().Write("/a", "was a");
