@@ -64,10 +64,11 @@ CREATE TABLE intents(
 constexpr int64_t kPartial = 1;
 constexpr int64_t kClean = 2;
 constexpr int64_t kAttrChanged = 4;
+constexpr int64_t kRenamed = 8;
 
 int64_t FlagsOf(const Row& row) {
   return (row.partial ? kPartial : 0) | (row.clean ? kClean : 0) |
-         (row.attr_changed ? kAttrChanged : 0);
+         (row.attr_changed ? kAttrChanged : 0) | (row.renamed ? kRenamed : 0);
 }
 
 int64_t Signed(uint64_t value) { return static_cast<int64_t>(value); }

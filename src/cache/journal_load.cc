@@ -56,10 +56,11 @@ class Columns {
 };
 
 void ReadFlags(Columns& columns, Row& row) {
-  const int64_t flags = columns.Between(0, 7);
+  const int64_t flags = columns.Between(0, 15);
   row.partial = (flags & 1) != 0;
   row.clean = (flags & 2) != 0;
   row.attr_changed = (flags & 4) != 0;
+  row.renamed = (flags & 8) != 0;
 }
 
 // "" is none.

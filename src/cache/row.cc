@@ -38,6 +38,7 @@ Item ToItem(const Row& row) {
   item.sealed_ns = row.sealed_ns;
   item.changed_ns = row.changed_ns;
   item.upload_generation = row.upload_generation;
+  item.renamed = row.renamed;
   item.attempts = row.attempts;
   item.not_before_ns = row.not_before_ns;
   item.error_code = row.error_code;

@@ -22,6 +22,7 @@ bool HoldsSeal(State state) {
 
 void ClearUpload(Row& row) {
   row.upload_generation = 0;
+  row.renamed = false;
   row.EditRare([](RareFields& rare) {
     rare.upload_path.clear();
     rare.upload_id.clear();
@@ -90,6 +91,7 @@ Status StoreImpl::MarkStarting(ItemId id, Generation generation, const std::stri
   Row next = (*record)->row;
   next.state = State::kUploading;
   next.upload_generation = generation;
+  next.renamed = false;
   next.EditRare([&](RareFields& rare) {
     rare.upload_path = upload_path;
     rare.upload_id.clear();

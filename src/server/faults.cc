@@ -1,6 +1,7 @@
 #include "server/faults.h"
 
 #include <algorithm>
+#include <utility>
 
 namespace outboxfs::server {
 
@@ -19,6 +20,20 @@ void Faults::Clear() {
   MutexLock lock(mu_);
   planned_.clear();
   delays_.clear();
+  until_cut_.reset();
+  cut_ = false;
+}
+
+void Faults::CutAfter(int calls, FailWhen when) {
+  MutexLock lock(mu_);
+  until_cut_ = calls;
+  cut_when_ = when;
+  cut_ = false;
+}
+
+bool Faults::is_cut() const {
+  MutexLock lock(mu_);
+  return cut_;
 }
 
 Faults::Verdict Faults::OnCall(const std::string& rpc) {
@@ -29,6 +44,13 @@ Faults::Verdict Faults::OnCall(const std::string& rpc) {
     if (const auto delay = delays_.find(name); delay != delays_.end()) {
       verdict.delay = std::max(verdict.delay, delay->second);
     }
+  }
+  if (until_cut_ && --*until_cut_ < 0) {
+    constexpr int kUnavailable = 14;
+    verdict.fail = true;
+    verdict.failure = {kUnavailable, "cut",
+                       std::exchange(cut_, true) ? FailWhen::kInstead : cut_when_};
+    return verdict;
   }
   const auto plan = std::find_if(planned_.begin(), planned_.end(), [&](const Planned& planned) {
     return planned.left > 0 && (planned.rpc == rpc || planned.rpc == kAnyRpc);

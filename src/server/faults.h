@@ -6,6 +6,7 @@
 
 #include <cstdint>
 #include <map>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -42,6 +43,11 @@ class Faults {
   // call: it answers success=false with `text`, the second level of failure.
   void FailNext(const std::string& rpc, int count, int grpc_code, const std::string& text,
                 FailWhen when = FailWhen::kInstead);
+  // After `calls` further calls of any RPC nothing gets through until Clear: UNAVAILABLE. The first
+  // one that fails may have been carried out (`when`).
+  void CutAfter(int calls, FailWhen when);
+  // Whether a call has failed by it.
+  bool is_cut() const;
   // From now on every answer of `rpc` is held back for `delay`; zero ends it.
   void Delay(const std::string& rpc, Millis delay);
   // Removes all failures and delays.
@@ -75,6 +81,9 @@ class Faults {
   Counters counters_ ABSL_GUARDED_BY(mu_);
   std::vector<Planned> planned_ ABSL_GUARDED_BY(mu_);
   std::map<std::string, Millis> delays_ ABSL_GUARDED_BY(mu_);
+  std::optional<int> until_cut_ ABSL_GUARDED_BY(mu_);
+  FailWhen cut_when_ ABSL_GUARDED_BY(mu_) = FailWhen::kInstead;
+  bool cut_ ABSL_GUARDED_BY(mu_) = false;
 };
 
 }  // namespace outboxfs::server

@@ -79,9 +79,12 @@ Result<std::optional<Look>> TakeUp(const Rooms& rooms, const Item& item,
   }
   Result<std::optional<std::string>> at = FindResult(rooms, item, reader, look.reported, stop);
   if (!at) return Fail(at.error());
-  if (!*at) return std::optional<Look>();
+  // Finished, says the queue, so what the listing does not show yet is awaited.
+  const bool late = !*at && found != nullptr && found->key == item.upload_id && !running &&
+                    IsSuccess(found->status);
+  if (!*at && !late) return std::optional<Look>();
   look.kind = Look::Kind::kThere;
-  look.upload_path = **at;
+  look.upload_path = at->value_or(item.upload_path);
   if (look.upload_path != item.upload_path) {
     const Status moved = rooms.store.SetUploadPath(item.id, item.generation, look.upload_path);
     if (!moved) return Fail(moved.error());

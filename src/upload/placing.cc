@@ -34,8 +34,8 @@ Result<const remote::Entry*> FindOne(const ListingPtr& listing, const std::strin
 }
 
 // The old entry makes room, if it is still the one that is meant to go.
-Status RemoveOld(const Rooms& rooms, const PlacingJob& job, const cache::Item& item,
-                 const std::string& target, const std::stop_token& stop) {
+Status RemoveOld(const Rooms& rooms, const cache::Item& item, const std::string& target,
+                 const std::stop_token& stop) {
   const Result<ListingPtr> listing = rooms.List(ParentOf(target), rooms.clock.Now(), stop);
   if (!listing && listing.error().code == ENOENT) return rooms.EnsureParent(item.id, target, stop);
   if (!listing) return Fail(listing.error());
@@ -44,9 +44,8 @@ Status RemoveOld(const Rooms& rooms, const PlacingJob& job, const cache::Item& i
   if (*old == nullptr) return {};
   if ((*old)->is_dir) return Fail(EISDIR, "the server has a directory of this name", Retry::kPark);
   // Renamed onto this path since: the user asked to replace whatever stands here.
-  const bool renamed = !job.first_target.empty() && job.first_target != target;
   const bool as_known = item.replaced && cache::SameVersion(IdentityOf(**old), *item.replaced);
-  if (!renamed && !as_known) {
+  if (!item.renamed && !as_known) {
     return Fail(
         EEXIST,
         "changed remotely: both versions kept (the new one as " + NameOf(item.upload_path) + ")",
@@ -120,7 +119,7 @@ Status TakeNextStep(const Rooms& rooms, const PlacingJob& job, const cache::Item
   const std::string temp = NameOf(rooms.TempPath(item.id, target));
   const PlacingStep step = NextStep(item.upload_path, target, temp);
   if (step.to == target) {
-    if (Status removed = RemoveOld(rooms, job, item, target, stop); !removed) return removed;
+    if (Status removed = RemoveOld(rooms, item, target, stop); !removed) return removed;
   }
   return TakeStep(rooms, job, item, step, step_to, stop);
 }

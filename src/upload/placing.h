@@ -22,9 +22,6 @@ PlacingStep NextStep(const std::string& from, const std::string& to, const std::
 struct PlacingJob {
   cache::ItemId item = 0;
   cache::Generation generation = 0;
-  // Where the item was to go when it was started: `replaced` speaks of that path. Empty: not known
-  // (taken up after a restart).
-  std::string first_target;
 };
 // Until the item's bytes stand at its path and the cache knows. ESTALE: the generation is over.
 // `step_to`: where the last step leads that was sent, whatever came of it. Of a file that was

@@ -132,7 +132,7 @@ void Scheduler::Perform(Run& run, const action::Compute& compute) {
 
 void Scheduler::Perform(Run& run, const action::Place& /*place*/) {
   const std::optional<Item> now = rooms_.store.Get(run.item.id);
-  const PlacingJob job{run.item.id, run.item.generation, run.first_target};
+  const PlacingJob job{run.item.id, run.item.generation};
   const std::string target = now ? rooms_.ServerPath(now->path) : "";
   if (now && !agenda_.Claim(target, run.item.id)) {
     const auto holder = entries_.find(agenda_.HolderOf(target));

@@ -271,7 +271,6 @@ void Scheduler::StartRun(ItemId id) {
   entry.server_back = false;
   if (item->upload_id.empty()) item->upload_id = entry.upload_id;
   Run& run = *runs_.emplace(key, std::make_unique<Run>(key, *item)).first->second;
-  run.first_target = item->upload_path.empty() ? rooms_.ServerPath(item->path) : "";
   if (NeedsCleaning(*item)) {
     Do(run, run.session.BeginClean());
   } else if (item->kind == ItemKind::kDir) {

@@ -67,7 +67,6 @@ class Scheduler final : private ChannelSink, private ServeSink {
     const RunKey key;
     const cache::Item item;  // as of the beginning
     Session session;         // files
-    std::string first_target;
     std::shared_ptr<cache::SealedReader> reader;
     bool takes_dir_place = false;  // makes a directory: no session
     bool changed = false;          // such a directory was renamed or deleted meanwhile

@@ -61,11 +61,15 @@ Result<StartedUpload> StartUpload(const Rooms& rooms, const cache::Item& item,
                                   const std::string& upload_path,
                                   const std::optional<cache::Identity>& replaced,
                                   const std::stop_token& stop) {
-  const std::optional<cache::Item> now = rooms.store.Get(item.id);
-  if (!now) return Fail(ESTALE, "deleted");
   if (Status marked = rooms.store.MarkStarting(item.id, item.generation, upload_path, replaced);
       !marked) {
     return Fail(marked.error());
+  }
+  const std::optional<cache::Item> now = rooms.store.Get(item.id);
+  if (!now) return Fail(ESTALE, "deleted");
+  if (now->path != item.path) {  // `replaced` is about another path than its own: look again
+    const Status gone = rooms.store.MarkUploadGone(item.id);
+    return gone ? Fail(EAGAIN, "renamed meanwhile") : Fail(gone.error());
   }
   remote::StartRequest request;
   request.path = upload_path;
@@ -92,7 +96,7 @@ Status MakeRemoteDir(const Rooms& rooms, const cache::Item& item, const std::sto
                                      ToMountPath(rooms.options.remote_folder, path), {});
   if (done || done.error().code != EAGAIN) return done;
   std::string step_to;  // a directory that is no longer wanted is found by its own path
-  return Place(rooms, PlacingJob{item.id, item.generation, path}, step_to, stop);
+  return Place(rooms, PlacingJob{item.id, item.generation}, step_to, stop);
 }
 
 }  // namespace outboxfs::upload

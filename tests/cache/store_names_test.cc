@@ -123,6 +123,19 @@ TEST_F(NamesTest, ADirectoryWithItemsIsNotRemoved) {
   EXPECT_EQ("d:i ", Names("/"));
 }
 
+TEST_F(NamesTest, ARenameDuringAnUploadIsNotedUntilTheNextOne) {
+  const Item item = SealedFile("/f", "x");
+  ASSERT_OK(store_->Rename("/f", "/g", false));
+  ASSERT_OK(store_->MarkStarting(item.id, 1, "/cloud/g", std::nullopt));
+  EXPECT_FALSE(store_->Get(item.id)->renamed);
+  ASSERT_OK(store_->Rename("/g", "/h", true));
+  EXPECT_TRUE(store_->Get(item.id)->renamed);
+  Reopen();
+  EXPECT_TRUE(store_->Get(item.id)->renamed);
+  ASSERT_OK(store_->MarkStarting(item.id, 1, "/cloud/h", std::nullopt));
+  EXPECT_FALSE(store_->Get(item.id)->renamed);
+}
+
 TEST_F(NamesTest, ARenameKeepsItemAndUpload) {
   const Item item = SealedFile("/f", "x");
   ASSERT_OK(store_->MarkStarting(item.id, 1, "/cloud/f", std::nullopt));
