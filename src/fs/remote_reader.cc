@@ -11,6 +11,8 @@ namespace {
 constexpr uint64_t kSmallestWindow = 256 << 10;
 constexpr uint64_t kLargestWindow = 8 << 20;
 constexpr uint64_t kGrowth = 2;
+// The kernel's read-ahead requests come in any order, so far apart.
+constexpr uint64_t kReordered = 1 << 20;
 // So many windows are fetched ahead: the pauses between requests must not add up to more than the
 // requests.
 constexpr int kAhead = 3;
@@ -219,10 +221,9 @@ RemoteReader::State::WindowPtr RemoteReader::State::AddLocked(const std::string&
 
 RemoteReader::State::WindowPtr RemoteReader::State::AddForReaderLocked(const std::string& path,
                                                                        const ByteRange& wanted) {
-  // Sequential: begins inside the windows, or not far behind their end (the kernel's read-ahead
-  // requests may come in any order).
+  // Sequential: begins inside the windows, or not far behind their end.
   const bool sequential = !windows_.empty() && wanted.begin >= windows_.front()->range.begin &&
-                          wanted.begin <= windows_.back()->range.end + kSmallestWindow;
+                          wanted.begin <= windows_.back()->range.end + kReordered;
   next_size_ = sequential ? std::min(next_size_ * kGrowth, kLargestWindow) : kSmallestWindow;
   if (!sequential) {
     for (const WindowPtr& window : windows_) window->stop.request_stop();
@@ -272,7 +273,8 @@ void RemoteReader::State::ReadAheadLocked(const std::string& path, uint64_t read
 void RemoteReader::State::FetchAhead(const WindowPtr& window, const std::stop_token& stop) {
   {
     MutexLock lock(mu_);
-    if (std::exchange(window->begun, true)) return;
+    // Given up before its turn came: the reader went elsewhere.
+    if (window->stop.stop_requested() || std::exchange(window->begun, true)) return;
   }
   const std::stop_callback ended(stop, [&window] { window->stop.request_stop(); });
   if (Fetch(window, window->stop.get_token())) return Keep(*window);
@@ -283,7 +285,7 @@ void RemoteReader::State::FetchAhead(const WindowPtr& window, const std::stop_to
 // What lies so far behind that the kernel will not ask for it out of order any more.
 void RemoteReader::State::DropLocked(uint64_t read_begin) {
   std::erase_if(windows_, [read_begin](const WindowPtr& window) {
-    return window->here && window->range.end + kSmallestWindow <= read_begin;
+    return window->here && window->range.end + kReordered <= read_begin;
   });
 }
 
