@@ -17,9 +17,9 @@ struct BytesState {
 // REQUIRES: this process has no writable descriptor of the file. ENOENT: it is missing.
 Result<BytesState> InspectBytes(const std::string& path);
 // May the bytes go, or be believed? Nobody writes, and they are as they were at `seal`
-// (HARD-CASES 2).
+// (docs/ARCHITECTURE.md, "Closing and sealing").
 bool BytesAreAsSealed(const std::string& path, const Mark& seal);
-// While a file is open its backing file's times are shown (HARD-CASES 9).
+// While a file is open its backing file's times are shown (docs/ARCHITECTURE.md, "Passthrough").
 Status SetBytesTimes(const std::string& path, const Attr& attr);
 
 }  // namespace outboxfs::cache

@@ -1,6 +1,6 @@
 // News of items for readers in higher rooms (scheduler, notifier): "something about item N changed,
 // look again". Coalescing: one entry per item and reader, however often it changed, so producers
-// never wait and memory is bounded by the number of items (HARD-CASES 26). Thread-safe.
+// never wait and memory is bounded by the number of items. Thread-safe.
 #pragma once
 
 #include <memory>

@@ -14,7 +14,7 @@
 namespace outboxfs::cache {
 
 using ItemId = uint64_t;      // names the backing file; never reused
-using Ino = uint64_t;         // inode number; given once, never reused (HARD-CASES 14)
+using Ino = uint64_t;         // inode number; given once, never reused
 using Generation = uint64_t;  // counts the seals of one item, from 1; 0 = never sealed
 
 enum class ItemKind { kFile, kDir };
@@ -51,7 +51,7 @@ struct Attr {
 // Wire hash type (1 MD5, 2 SHA-1, 3 PikPakSha1) -> hex text as the server wants it.
 using Digests = std::map<uint32_t, std::string>;
 
-// What identifies one version of a remote file (HARD-CASES 25).
+// What identifies one version of a remote file.
 struct Identity {
   uint64_t size = 0;
   int64_t mtime_ns = 0;  // the server's writeTime; 0 unknown

@@ -137,7 +137,7 @@ class Journal {
 void BindAttr(Statement& statement, const Attr& attr);
 
 // Makes everything committed so far durable: fdatasync of the write-ahead log, outside the
-// journal's lock (HARD-CASES 13). Thread-safe.
+// journal's lock (docs/adr/0002-sqlite-journal.md). Thread-safe.
 class WalBarrier {
  public:
   static Result<WalBarrier> Open(const std::string& wal_path);

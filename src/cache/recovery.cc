@@ -78,8 +78,9 @@ bool SameMark(const Row& row, const Mark& was, const Mark& is) {
   return was.taken() && was.size == is.size && was.mtime_ns == is.mtime_ns;
 }
 
-// An item that was open, or closed but not sealed (HARD-CASES 1, 3). After a power cut the closed
-// mark alone proves nothing: times and sizes can be on disk without the bytes.
+// An item that was open, or closed but not sealed (docs/ARCHITECTURE.md, "Closing and sealing").
+// After a power cut the closed mark alone proves nothing: times and sizes can be on disk without
+// the bytes.
 void RecoverUnsealed(Row& row, const BytesState& bytes, bool same_boot) {
   row.size = bytes.mark.size;
   row.disk_bytes = bytes.disk_bytes;

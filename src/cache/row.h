@@ -48,7 +48,7 @@ struct Row {
   int64_t changed_ns = 0;
   int64_t not_before_ns = 0;
   Mark seal;    // at the last seal (or completed hydration)
-  Mark closed;  // at the last FLUSH of a changed handle (HARD-CASES 3)
+  Mark closed;  // at the last FLUSH of a changed handle
   Mark synced;  // when the bytes were last made durable before a seal
   int attempts = 0;
   int error_code = 0;
@@ -61,7 +61,7 @@ struct Row {
   bool renamed = false;         // since the upload was started
 
   // Writes changed the times behind the row's back: stat of a closed file shows the row
-  // (HARD-CASES 9).
+  // (docs/ARCHITECTURE.md, "Passthrough").
   void TakeTimes(const Mark& mark) {
     attr_changed |= attr.mtime_ns != mark.mtime_ns;
     attr.mtime_ns = mark.mtime_ns;

@@ -1,7 +1,7 @@
-// Makes closed files durable and takes their checksums, off the close path (HARD-CASES 1, 2, 7).
-// Two lanes with a thread each: small files go in groups that share one journal transaction and one
-// barrier, large files one by one. A file that somebody still writes to is tried again, with
-// growing pauses, for as long as it is wanted.
+// Makes closed files durable and takes their checksums, off the close path (docs/ARCHITECTURE.md,
+// "Closing and sealing"). Two lanes with a thread each: small files go in groups that share one
+// journal transaction and one barrier, large files one by one. A file that somebody still writes to
+// is tried again, with growing pauses, for as long as it is wanted.
 #pragma once
 
 #include <deque>

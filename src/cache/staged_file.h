@@ -19,7 +19,7 @@ namespace outboxfs::cache {
 class StagedFile {
  public:
   // Opens the backing file at `path` for reading (and, from the first write pin until the last, for
-  // writing too: only then may the writer probe of HARD-CASES 1 find no writer).
+  // writing too: else the writer probe would find us; docs/ARCHITECTURE.md, "Closing and sealing").
   static Result<std::shared_ptr<StagedFile>> Open(ItemId id, std::string path);
 
   ItemId id() const { return id_; }
@@ -37,7 +37,7 @@ class StagedFile {
   Status WriteFetched(std::span<const std::byte> data, uint64_t offset);
   // As fallocate(2) `mode`.
   Status Allocate(int mode, uint64_t offset, uint64_t length);
-  // Sets atime and mtime of the backing file (HARD-CASES 9); ns since 1970 UTC.
+  // Sets atime and mtime of the backing file; ns since 1970 UTC.
   Status SetTimes(int64_t atime_ns, int64_t mtime_ns);
   Status Sync();
 

@@ -135,7 +135,7 @@ class Store {
   // A staged directory in kWaiting: created remotely by the uploader, before anything below it.
   virtual Result<Item> MakeDir(const std::string& path, Ino ino, const Attr& attr) = 0;
 
-  // ---- Partly hydrated files (Item::partial, HARD-CASES 10) ---------------------------------
+  // ---- Partly hydrated files (Item::partial) -------------------------------------------------
   // What of `range` is only on the server. Nothing of a file that is not partial.
   virtual std::vector<ByteRange> Missing(ItemId id, const ByteRange& range) const = 0;
   // Fetched bytes; those that were written or fetched meanwhile stay as they are.
@@ -156,7 +156,7 @@ class Store {
   // NothingChanged.
   virtual Status BeginWrite(ItemId id) = 0;
   // FLUSH of a changed writable handle: the closed mark (size, mtime, ctime of the backing file;
-  // HARD-CASES 3). No state change.
+  // docs/ARCHITECTURE.md, "Closing and sealing"). No state change.
   virtual Status MarkClosed(ItemId id) = 0;
   // The last writable handle is gone (write pins released): `changed` -> kSealing, or kHydrating
   // for a partial file; else back to

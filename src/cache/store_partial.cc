@@ -1,5 +1,5 @@
 // Partly hydrated files: staged copies of remote files, some bytes of which are still only on the
-// server (HARD-CASES 10).
+// server (docs/ARCHITECTURE.md, "Closing and sealing").
 #include <fcntl.h>
 #include <linux/falloc.h>
 #include <unistd.h>

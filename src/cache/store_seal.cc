@@ -44,7 +44,8 @@ void StoreImpl::NoteDurable(const SealJob& job, const Mark& mark) {
 }
 
 // The row after a seal, and whether it is a new generation. Bytes equal to those of the last
-// generation are no news: its seal, its digests and its upload stand again (HARD-CASES 4).
+// generation are no news: its seal, its digests and its upload stand again
+// (docs/ARCHITECTURE.md, "Closing and sealing").
 Result<std::pair<Row, bool>> StoreImpl::Sealed(const Record& record, const SealResult& result) {
   Row next = record.row;
   bool same = false;

@@ -11,7 +11,7 @@
 namespace outboxfs::cache {
 namespace {
 
-// How much of the ledger may be lost with the daemon (HARD-CASES 21).
+// How much of the ledger may be lost with the daemon.
 constexpr uint64_t kLedgerBytes = 64ULL * 1024 * 1024;
 constexpr auto kLedgerTime = std::chrono::seconds(1);
 

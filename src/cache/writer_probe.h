@@ -1,5 +1,6 @@
 // Finds writers of a file that nobody told us about: handles of a daemon that was killed (a
-// passthrough descriptor goes on writing) and living shared mappings (HARD-CASES 1, 2).
+// passthrough descriptor goes on writing) and living shared mappings (docs/ARCHITECTURE.md,
+// "Closing and sealing").
 #pragma once
 
 #include "common/result.h"

@@ -50,7 +50,7 @@ Result<AttrReply> Filesystem::SetAttr(Call& call, cache::Ino ino, const AttrChan
   return reply;
 }
 
-// Without a writable handle it is open, truncate, close (HARD-CASES 5).
+// Without a writable handle it is open, truncate, close.
 Status Filesystem::Resize(Call& call, const NodePtr& node, uint64_t size) {
   std::shared_ptr<cache::Pin> pin;
   {
@@ -126,7 +126,8 @@ Status Filesystem::ChangeOpen(Node& node, const AttrChange& change) {
   const int64_t mtime_before = open.attr.mtime_ns;
   Apply(change, rooms_.clock.WallNs(), open.attr);
   if (open.writers > 0 && (change.mtime_ns || change.atime_ns)) {
-    // Once something is written, stat shows the backing file's times (HARD-CASES 9).
+    // Once something is written, stat shows the backing file's times (docs/ARCHITECTURE.md,
+    // "Passthrough").
     const auto st = (*open.write_pin)->Stat();
     if (!st) return Fail(st.error());
     const int64_t shown = WasChanged(open, *st) ? ToNs(st->st_mtim) : mtime_before;

@@ -1,5 +1,6 @@
 // How a remote removal or rename goes, step by step, and what has become of one that was cut short:
-// decided from what forced listings show, never from what was sent (HARD-CASES 15, 17, 18). Pure.
+// decided from what forced listings show, never from what was sent (docs/ARCHITECTURE.md, "Remote
+// renames and removals"). Pure.
 #pragma once
 
 #include <optional>

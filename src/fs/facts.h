@@ -1,5 +1,5 @@
 // What a name stands for, put together from the overlay, the remote listing and the attribute
-// memory: staged wins, and what the remote cannot keep comes from the memory (DESIGN P3). Pure.
+// memory: staged wins, and what the remote cannot keep comes from the memory. Pure.
 #pragma once
 
 #include <sys/stat.h>

@@ -434,7 +434,7 @@ class Filesystem {
   Notifier& notifier_;
   const int64_t started_ns_;
   const SteadyTime started_at_;
-  const bool exact_ctime_;  // the kernel's ctime tells any two changes apart (HARD-CASES 4)
+  const bool exact_ctime_;  // the kernel's ctime tells any two changes apart
 
   std::atomic<bool> refuse_writers_{false};
   std::atomic<bool> reached_{false};  // the server has answered a listing

@@ -124,7 +124,7 @@ bool Filesystem::IsStaged(const NodePtr& dir) const {
 }
 
 // With --sync-metadata, and directly under the server's root: there a directory is a cloud, and
-// most servers refuse to make one (HARD-CASES 18). The caller should hear it now.
+// most servers refuse to make one (docs/PROTOCOL.md, rule 12). The caller should hear it now.
 Result<EntryReply> Filesystem::MakeRemoteDir(SlowLane& lane, const NodePtr& dir,
                                              const std::string& name, const cache::Attr& attr) {
   if (const auto token = lane.Enter(); !token) return Fail(token.error());

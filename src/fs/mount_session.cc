@@ -228,7 +228,7 @@ bool Session::AwaitLoopEnd(std::chrono::milliseconds time) {
   return loop_ended_;
 }
 
-// ROOMS 4.4: the notifier first, while the loop still serves what it may wait for.
+// The notifier first, while the loop still serves what it may wait for (docs/LOCKS.md, "Leaving").
 void Session::EndLoop(pthread_t loop_thread) {
   if (!AwaitExitRequest()) return;
   StopNotifier();

@@ -57,7 +57,7 @@ class MountSession {
   // handles are closed. Call once, from the thread that may be kicked by SIGUSR2. `ready` is called
   // when the kernel's INIT was answered: the mount works.
   virtual Status Run(const std::function<void()>& ready) = 0;
-  // Any thread, any number of times; returns at once (ROOMS: the exit recipe).
+  // Any thread, any number of times; returns at once (docs/LOCKS.md, "Leaving").
   virtual void RequestExit() = 0;
   // From now on: no new writers (EROFS); what is open goes on. Used while draining.
   virtual void RefuseWriters() = 0;

@@ -15,7 +15,7 @@ namespace outboxfs::fs {
 // strings must be); EINVAL when empty, "." or "..".
 Status CheckName(std::string_view name);
 
-// The temporary names of uploads and renames: never shown, never made by a caller (HARD-CASES 19).
+// The temporary names of uploads and renames: never shown, never made by a caller.
 using remote::IsTempName;
 
 // The file that keeps a symlink (--links), named as rclone names it: "x" <-> "x.rclonelink".

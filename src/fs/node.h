@@ -16,7 +16,7 @@
 namespace outboxfs::fs {
 
 // How the open handles of a file are served. Belongs to the node and changes only while no handle
-// is open (HARD-CASES 8): the kernel answers EIO when modes are mixed on an inode.
+// is open: the kernel answers EIO when modes are mixed on an inode.
 enum class Mode {
   kClosed,       // no handle
   kPassthrough,  // the kernel reads and writes the backing file itself

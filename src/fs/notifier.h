@@ -1,6 +1,6 @@
 // Tells the kernel which of its cached entries and attributes are no longer true, from a thread of
 // its own: a notification can wait for an inode lock that a request holds, so no request may send
-// one (HARD-CASES 27). A coalescing set: producers never wait. Thread-safe.
+// one. A coalescing set: producers never wait. Thread-safe.
 #pragma once
 
 #include <set>

@@ -10,7 +10,7 @@ namespace outboxfs::fs {
 namespace {
 
 // A passthrough writer cannot be made to wait for room: it needs that much free space on the cache
-// disk at its first open (HARD-CASES 11).
+// disk at its first open.
 constexpr uint64_t kNeededFreeBytes = uint64_t{4} << 30;
 
 bool HasRoom(int fd) {

@@ -178,7 +178,7 @@ Result<bool> Filesystem::RenameRemotely(const Renaming& renaming) {
   Error error = status.error();
   if (options_.remote_folder == "/" && MeansOtherCloud(error.code) &&
       FirstPart(intent.from) != FirstPart(intent.to)) {
-    error.code = EXDEV;  // mv then copies (HARD-CASES 18)
+    error.code = EXDEV;  // mv then copies (docs/PROTOCOL.md, rule 12)
   }
   return Fail(error.Prepend("rename " + intent.from));
 }

@@ -1,7 +1,7 @@
 // Admission to everything that may last: remote calls, downloads, long local work. At most
-// workers - 2 operations are inside at once (ROOMS 4.4). Who waits for a place holds a FUSE thread
-// too; so there are more threads than workers, and when the waiting room is full the next is
-// refused at once: the mount always has threads left to answer what needs no waiting.
+// workers - 2 operations are inside at once (docs/LOCKS.md, "Threads"). Who waits for a place holds
+// a FUSE thread too; so there are more threads than workers, and when the waiting room is full the
+// next is refused at once: the mount always has threads left to answer what needs no waiting.
 #pragma once
 
 #include <chrono>

@@ -20,7 +20,7 @@ Status CheckChangeable(std::string_view name) {
   return {};
 }
 
-// By what the attributes of an uploaded file are tied to the server's version (HARD-CASES 25).
+// By what the attributes of an uploaded file are tied to the server's version (docs/SEMANTICS.md).
 std::string IdentityWord(const cache::Identity& identity) {
   if (!identity.digests.empty()) return "hash";
   if (!identity.id.empty()) return "id";

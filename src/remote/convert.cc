@@ -106,7 +106,7 @@ std::optional<Entry> ToEntry(const clouddrive::CloudDriveFile& file) {
   entry.id = file.id();
   entry.hashes = ToHashes(file.filehashes());
   // An entry that is still being uploaded shows name and size, but is no file of the cloud yet and
-  // has no hash (PROTOCOL.md 2.15).
+  // has no hash (docs/PROTOCOL.md, rule 13).
   entry.pending = !entry.is_dir && !file.iscloudfile() && !file.islocal() && entry.hashes.empty();
   entry.read_only = file.readonly() || file.cloudapi().readonly();
   return entry;

@@ -1,6 +1,6 @@
 // The one table that turns what the server says (gRPC status, or the text of a success=false
-// answer) into an Error. PROTOCOL.md 2.10 collects the texts; most failures of the clouds behind
-// the server arrive as text only. Pure functions, thread-safe.
+// answer) into an Error. Most failures of the clouds behind the server arrive as text only
+// (docs/PROTOCOL.md, rule 11). Pure functions, thread-safe.
 #pragma once
 
 #include <string_view>

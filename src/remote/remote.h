@@ -38,7 +38,7 @@ struct Credentials {
 // A connection over which nothing came for `after` is asked whether it still stands; without an
 // answer within `patience` its streams end.
 struct KeepAlive {
-  // As the clients that last use it (PROTOCOL.md 2.2).
+  // As the clients that last use it.
   std::chrono::milliseconds after{30'000};
   std::chrono::milliseconds patience{10'000};
 };

@@ -1,5 +1,5 @@
 // What the server's words mean. Most failures of the clouds behind it arrive as text only;
-// PROTOCOL.md 2.10 collects them. Pure, thread-safe.
+// the table is in grpc_error.cc (docs/PROTOCOL.md, rule 11). Pure, thread-safe.
 #pragma once
 
 #include <string_view>

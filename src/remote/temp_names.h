@@ -10,8 +10,8 @@ namespace outboxfs::remote {
 
 // Eight hex digits that stand for this device: only what carries them is ours to remove.
 std::string DeviceTag(std::string_view device_id);
-// ".obx-<device tag>-<8 hex of number>" and the last extension of `name` if both fit into 40 bytes
-// (HARD-CASES 19). Uploads use their item's number, so that what a crash leaves is found again.
+// ".obx-<device tag>-<8 hex of number>" and the last extension of `name` if both fit into 40 bytes.
+// Uploads use their item's number, so that what a crash leaves is found again.
 std::string TempName(std::string_view device_tag, uint64_t number, std::string_view name);
 // For a rename on the server; `number` is never an upload's.
 std::string PassingName(std::string_view device_tag, uint64_t number, std::string_view name);

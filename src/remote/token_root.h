@@ -1,6 +1,6 @@
 // Paths of a token that is restricted to a folder. The server says which folder (GetApiTokenInfo);
 // whether its paths then start at that folder or at the server's root is told differently by
-// different servers, so it is found out by listing "/" (PROTOCOL.md, "Restricted tokens").
+// different servers, so it is found out by listing "/" (docs/PROTOCOL.md, "Restricted tokens").
 #pragma once
 
 #include <functional>

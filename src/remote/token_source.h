@@ -1,6 +1,6 @@
 // The bearer token: a given one, which is read again from its file once the server refuses it, or
-// one that is fetched with user and password and renewed. There is no refresh call in the protocol
-// (PROTOCOL.md 4.1). Thread-safe.
+// one that is fetched with user and password and renewed. There is no refresh call in the protocol.
+// Thread-safe.
 #pragma once
 
 #include <cstdint>

@@ -1,6 +1,6 @@
 // The five remote-upload calls of CloudDrive2 as plain types, without gRPC. The server drives: it
-// sends events over one channel per process; everything else answers them. PROTOCOL.md's sections
-// are named where a rule comes from there (docs/PROTOCOL.md retells them).
+// sends events over one channel per process; everything else answers them. docs/PROTOCOL.md has the
+// behaviour behind them.
 //
 // Every call is blocking, thread-safe, carries its own deadline and ends early when `stop` is
 // requested (Error with code ECANCELED).
@@ -82,7 +82,7 @@ struct ReadAnswer {
 };
 
 // Progress of one hash job; the message with `hash` is the final one. A cancelled job sends one
-// last message without it (PROTOCOL 2.6).
+// last message without it.
 struct HashReport {
   std::string upload_id;
   HashType type = HashType::kUnknown;

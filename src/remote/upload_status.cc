@@ -2,7 +2,7 @@
 
 namespace outboxfs::remote {
 
-// PROTOCOL.md 2.7. Ignored is in no list of terminal states, but nothing follows it.
+// docs/PROTOCOL.md, rule 7. Ignored is in no list of terminal states, but nothing follows it.
 bool IsTerminal(UploadStatus status) {
   switch (status) {
     case UploadStatus::kCancelled:

@@ -1,5 +1,5 @@
-// Keeps the one RemoteUploadChannel of this process open (PROTOCOL 2.2): opens it, reads it on a
-// thread of its own, opens it again with growing pauses whenever it breaks.
+// Keeps the one RemoteUploadChannel of this process open (docs/PROTOCOL.md, rules 1 and 2): opens
+// it, reads it on a thread of its own, opens it again with growing pauses whenever it breaks.
 //
 // The reader never waits for anything but the stream: the same stream carries the cancel or the
 // final status that would free what it waits for. So the sink must not block.

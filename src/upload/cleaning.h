@@ -1,5 +1,5 @@
 // Getting rid of an upload that nobody wants any more: cancel it, wait until the server has let go,
-// delete what it left (HARD-CASES 16 and 22). Blocking.
+// delete what it left (docs/PROTOCOL.md, "Verification"). Blocking.
 //
 // Another file may stand under the same name by then, perhaps the only copy of its bytes: only what
 // is proven to be this upload's result is deleted.

@@ -1,4 +1,5 @@
-// The hashes of the protocol (PROTOCOL 2.6), computed in one pass. Pure: bytes in, hex out.
+// The hashes of the protocol (docs/PROTOCOL.md, rule 6), computed in one pass. Pure: bytes in, hex
+// out.
 #pragma once
 
 #include <cstddef>

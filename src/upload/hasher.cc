@@ -20,7 +20,7 @@ using remote::HashType;
 constexpr size_t kReadPiece = 1 << 20;
 constexpr auto kForEver = std::chrono::hours(24);
 
-// Only MD5 has blocks (PROTOCOL 2.6).
+// Only MD5 has blocks (docs/PROTOCOL.md, rule 6).
 HashRequest Normalised(HashRequest request) {
   if (request.type != static_cast<uint32_t>(HashType::kMd5)) request.block_size = 0;
   return request;

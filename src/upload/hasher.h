@@ -1,7 +1,7 @@
-// Computes and reports the hashes that the server asks for (PROTOCOL 2.6): one job per (upload,
-// kind), several kinds of one upload in one pass over its bytes; a repeated request joins the
-// running pass or gets the final message again. Results are remembered in the store: a retry never
-// hashes again.
+// Computes and reports the hashes that the server asks for (docs/PROTOCOL.md, rule 6): one job per
+// (upload, kind), several kinds of one upload in one pass over its bytes; a repeated request joins
+// the running pass or gets the final message again. Results are remembered in the store: a retry
+// never hashes again.
 //
 // Thread-safe. Locks: one leaf; nothing is called under it.
 #pragma once

@@ -1,6 +1,6 @@
 // Messages for upload ids that nobody has registered yet: they may outrun the reply of Start
-// (PROTOCOL 2.4). Bounded in number and time; what stays unknown is somebody else's: dropped and
-// counted, never answered (HARD-CASES 23). Not thread-safe: the scheduler's.
+// (docs/PROTOCOL.md, rule 3). Bounded in number and time; what stays unknown is somebody else's:
+// dropped and counted, never answered. Not thread-safe: the scheduler's.
 #pragma once
 
 #include <cstdint>

@@ -1,6 +1,6 @@
 // The look before every Start: was an earlier upload of this item left behind, does the server
-// still run it, has it finished unseen, and what stands at the name now (HARD-CASES 19, 22)?
-// Blocking.
+// still run it, has it finished unseen, and what stands at the name now (docs/PROTOCOL.md,
+// "Verification")? Blocking.
 #pragma once
 
 #include <memory>

@@ -1,6 +1,6 @@
 // Moving a verified upload from where it stands to the item's own path: safe overwrite, and renames
-// that came while it was in flight (HARD-CASES 15, 19). Blocking; every step is journalled, and
-// after a step a forced listing decides whether it happened, whatever the call said.
+// that came while it was in flight (docs/PROTOCOL.md, rule 10). Blocking; every step is journalled,
+// and after a step a forced listing decides whether it happened, whatever the call said.
 #pragma once
 
 #include <string>
@@ -29,7 +29,7 @@ struct PlacingJob {
 Status Place(const Rooms& rooms, const PlacingJob& job, std::string& step_to,
              const std::stop_token& stop);
 
-// Out of the way, to the temporary name: two files that want each other's name (HARD-CASES 15).
+// Out of the way, to the temporary name: two files that want each other's name.
 Status StepAside(const Rooms& rooms, const PlacingJob& job, std::string& step_to,
                  const std::stop_token& stop);
 

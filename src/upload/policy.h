@@ -44,8 +44,8 @@ bool IsSuccess(remote::UploadStatus status);
 // What a terminal status that is no success means, in the server's words. `path`: of the upload; in
 // the words it means nothing.
 Error FromStatus(const remote::StatusChange& change, std::string_view path);
-// Quota, throttling, account and plan come through as text only (PROTOCOL 2.10): they concern the
-// whole queue.
+// Quota, throttling, account and plan come through as text only (docs/PROTOCOL.md, rule 11): they
+// concern the whole queue.
 bool ConcernsEverything(std::string_view text);
 // The server could not be reached, or a call broke off: such items go again as soon as it is back.
 // What the server itself reports as failed is EREMOTEIO.

@@ -1,4 +1,4 @@
-// Does a listing prove that our bytes stand at a name? Pure (HARD-CASES 20 and 21).
+// Does a listing prove that our bytes stand at a name (docs/PROTOCOL.md, "Verification")? Pure.
 #pragma once
 
 #include <optional>
@@ -19,7 +19,7 @@ struct Evidence {
   bool served_whole = false;                // the server acknowledged every byte
   bool hash_given = false;  // the server asked for a whole-file hash of ours, or was told one
   // The server said Finish or Skipped for exactly these bytes, or its queue shows that it is done
-  // with them. Without that only a listed hash proves anything, and only one that is new (P2).
+  // with them. Without that only a listed hash proves anything, and only one that is new.
   bool reported = false;
 };
 

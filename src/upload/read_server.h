@@ -1,6 +1,6 @@
 // Answers the server's read requests: a small pool takes pieces of at most 1 MiB from all uploads
 // in turn, so that a huge file does not starve small ones, reads them from the sealed bytes and
-// sends them, within a window of bytes (PROTOCOL 2.5, HARD-CASES 24).
+// sends them, within a window of bytes (docs/PROTOCOL.md, rules 4 and 5).
 //
 // Thread-safe. Locks: one leaf; nothing is called under it.
 #pragma once

@@ -223,7 +223,7 @@ void Scheduler::Forget(ItemId id) {
 }
 
 void Scheduler::StartWhatMay() {
-  // Without the channel a rapid upload's end would be lost (PROTOCOL 2.4).
+  // Without the channel a rapid upload's end would be lost (docs/PROTOCOL.md, rule 2).
   if (!channel_up_ || rooms_.clock.Now() < paused_until_) return;
   while (const auto id = agenda_.TakeNext(rooms_.clock.Now(), FreePlaces())) StartRun(*id);
 }

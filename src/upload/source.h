@@ -28,7 +28,7 @@ struct Trouble {
     kChanged,        // this generation is over
     kUnreadable,     // damaged bytes or a failing disk
     kRefused,        // the server refuses our answers for good
-    kAbsurd,         // it asked for what cannot be answered (HARD-CASES 24)
+    kAbsurd,         // it asked for what cannot be answered (docs/PROTOCOL.md, rule 5)
   };
   Kind kind = Kind::kRefused;
   Error error;

@@ -22,11 +22,12 @@
 namespace outboxfs::upload {
 
 enum class Overwrite {
-  kSafe,    // temporary sibling name, verify, delete the old, rename, verify (HARD-CASES 19)
+  kSafe,    // temporary sibling name, verify, delete the old, rename, verify
   kDirect,  // straight to the name
 };
 
-// The names that wait until they are renamed: rsync's ".name.XXXXXX", "*.part", … (docs/SEMANTICS).
+// The names that wait until they are renamed: rsync's ".name.XXXXXX", "*.part", …
+// (docs/SEMANTICS.md, "Works").
 const std::vector<std::string>& DefaultHoldPatterns();
 
 struct UploadOptions {
@@ -80,8 +81,8 @@ struct UploaderStatus {
   int64_t paused_until_ns = 0;      // wall time
   uint64_t uploads_done = 0;        // since the start
   uint64_t bytes_uploaded = 0;      // payload acknowledged since the start
-  uint64_t unknown_upload_ids = 0;  // messages dropped (HARD-CASES 23)
-  uint64_t refused_requests = 0;    // absurd ranges (P5)
+  uint64_t unknown_upload_ids = 0;  // messages dropped (docs/PROTOCOL.md, rule 3)
+  uint64_t refused_requests = 0;    // absurd ranges (docs/PROTOCOL.md, rule 5)
 };
 
 class Uploader {

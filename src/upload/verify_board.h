@@ -1,6 +1,6 @@
 // Which finished uploads wait for which directory's listing, and when it may be asked for: at once
 // the first time, then at growing intervals while files keep finishing there. One listing serves
-// all that wait (HARD-CASES 20). Pure; not thread-safe: the scheduler's.
+// all that wait. Pure; not thread-safe: the scheduler's.
 #pragma once
 
 #include <chrono>

@@ -31,7 +31,7 @@ constexpr size_t kSize = (6 << 20) + 77;
 class FaultsTest : public ::testing::Test {
  protected:
   // The answer of a start always comes late here, well after the first events of its upload: what
-  // a busy server does now and then (PROTOCOL.md, rule 3).
+  // a busy server does now and then (docs/PROTOCOL.md, rule 3).
   void Start(Knobs knobs = {}) {
     knobs.start_delay = server::Millis(20);
     server_.emplace(knobs);

@@ -65,7 +65,7 @@ struct Leave {
   bool may_wait = false;
   // When it was tried again: the first try may have worked although its answer was lost.
   int error_again = 0;
-  // What was only at the server is lost to open handles when it is deleted (SEMANTICS.md).
+  // What was only at the server is lost to open handles when it is deleted (docs/SEMANTICS.md).
   bool may_be_lost = false;
 };
 

@@ -1,5 +1,5 @@
 // The client against every switch of the reference server that stands for something unknown about
-// the real one (PROTOCOL 2.16): whatever is switched, the remote bytes are ours in the end.
+// the real one (docs/PROTOCOL.md): whatever is switched, the remote bytes are ours in the end.
 #include <gtest/gtest.h>
 
 #include <algorithm>
