@@ -85,7 +85,9 @@ struct Item {
   std::string upload_path;           // full server path that Start named
   std::string upload_id;             // empty until the server told it
   std::optional<Identity> replaced;  // the entry at upload_path before Start: proves nothing new
-  bool renamed = false;              // since Start: `replaced` says nothing of `path`
+  // Itself, since Start: `replaced` says nothing of `path`. Not with a directory, which takes along
+  // what `replaced` is about.
+  bool renamed = false;
   std::optional<Identity> sent;      // size and digests (as far as known) of what is going up
 
   // The last failure.

@@ -58,7 +58,7 @@ struct Row {
   bool partial = false;         // Presence knows which bytes are here
   bool clean = false;           // the generation (or hydrated file) equals the remote file
   bool attr_changed = false;    // since it became clean: to be remembered when it is evicted
-  bool renamed = false;         // since the upload was started
+  bool renamed = false;         // itself, since the upload was started
 
   // Writes changed the times behind the row's back: stat of a closed file shows the row
   // (docs/ARCHITECTURE.md, "Passthrough").

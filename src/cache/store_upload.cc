@@ -64,9 +64,10 @@ bool StoreImpl::IsCurrent(ItemId id, Generation generation) const {
 
 Result<std::unique_ptr<SealedReader>> StoreImpl::OpenSealed(ItemId id, Generation generation) {
   auto pin = PinFile(id, false);
-  if (!pin)
-    return Fail(pin.error().code == ENOENT && !IsCurrent(id, generation) ? ESTALE : EIO,
-                pin.error().text);
+  if (!pin) {
+    const bool stale = pin.error().code == ENOENT && !IsCurrent(id, generation);
+    return Fail(stale ? ESTALE : EIO, pin.error().text);
+  }
   Mark seal;
   std::optional<BlockSums> sums;
   {
@@ -78,8 +79,9 @@ Result<std::unique_ptr<SealedReader>> StoreImpl::OpenSealed(ItemId id, Generatio
     if (!loaded) return Fail(loaded.error());
     sums = std::move(*loaded);
   }
-  if (!sums || sums->size() != seal.size)
+  if (!sums || sums->size() != seal.size) {
     return Fail(EIO, "the checksums of this seal are missing");
+  }
   return MakeSealedReader(*this, std::move(*pin), generation, seal, std::move(*sums));
 }
 
@@ -287,8 +289,9 @@ Status StoreImpl::Retry(ItemId id) {
   Record* record = Find(id);
   if (record == nullptr || record->unlinked) return Fail(ENOENT, "no such staged item");
   const State state = record->row.state;
-  if (state != State::kParked && state != State::kInterrupted && state != State::kWaiting)
+  if (state != State::kParked && state != State::kInterrupted && state != State::kWaiting) {
     return {};
+  }
   Row next = record->row;
   ClearFailure(next);
   const bool seal_failed = state == State::kParked && next.before == State::kSealing;

@@ -36,6 +36,7 @@ class Permit {
 class Permits {
  public:
   explicit Permits(uint64_t capacity) : capacity_(capacity) {}
+  ~Permits() = default;
   Permits(const Permits&) = delete;
   Permits& operator=(const Permits&) = delete;
 

@@ -33,16 +33,35 @@ Result<const remote::Entry*> FindOne(const ListingPtr& listing, const std::strin
   return listing->Find(name);
 }
 
+// The entry with our bytes at `path`, in a listing begun at or after `not_before`; ENOENT if there
+// is none.
+Result<cache::Identity> FindOurs(const Rooms& rooms, const cache::Item& item,
+                                 const std::string& path, SteadyTime not_before,
+                                 const std::stop_token& stop) {
+  const Result<ListingPtr> listing = rooms.List(ParentOf(path), not_before, stop);
+  if (!listing) return Fail(listing.error());
+  const Result<const remote::Entry*> entry = FindOne(*listing, NameOf(path));
+  if (!entry) return Fail(entry.error());
+  if (*entry == nullptr || !HasOurBytes(**entry, item)) {
+    return Fail(ENOENT, "the listing does not show our file as " + path);
+  }
+  return IdentityOf(**entry);
+}
+
 // The old entry makes room, if it is still the one that is meant to go.
 Status RemoveOld(const Rooms& rooms, const cache::Item& item, const std::string& target,
                  const std::stop_token& stop) {
-  const Result<ListingPtr> listing = rooms.List(ParentOf(target), rooms.clock.Now(), stop);
+  const SteadyTime begun = rooms.clock.Now();
+  const Result<ListingPtr> listing = rooms.List(ParentOf(target), begun, stop);
   if (!listing && listing.error().code == ENOENT) return rooms.EnsureParent(item.id, target, stop);
   if (!listing) return Fail(listing.error());
   const Result<const remote::Entry*> old = FindOne(*listing, NameOf(target));
   if (!old) return Fail(old.error());
   if (*old == nullptr) return {};
   if ((*old)->is_dir) return Fail(EISDIR, "the server has a directory of this name", Retry::kPark);
+  // Ours may have gone along with its directory: then this is it. The next try looks for it.
+  const auto ours = FindOurs(rooms, item, item.upload_path, begun, stop);
+  if (!ours) return Fail(ours.error());
   // Renamed onto this path since: the user asked to replace whatever stands here.
   const bool as_known = item.replaced && cache::SameVersion(IdentityOf(**old), *item.replaced);
   if (!item.renamed && !as_known) {
@@ -60,21 +79,6 @@ Status Send(const Rooms& rooms, const std::string& from, const PlacingStep& step
     return rooms.names.Rename(from, NameOf(step.to), stop);
   }
   return rooms.names.Move(from, ParentOf(step.to), stop);
-}
-
-// The entry with our bytes at `path`, in a listing begun at or after `not_before`; ENOENT if there
-// is none.
-Result<cache::Identity> FindOurs(const Rooms& rooms, const cache::Item& item,
-                                 const std::string& path, SteadyTime not_before,
-                                 const std::stop_token& stop) {
-  const Result<ListingPtr> listing = rooms.List(ParentOf(path), not_before, stop);
-  if (!listing) return Fail(listing.error());
-  const Result<const remote::Entry*> entry = FindOne(*listing, NameOf(path));
-  if (!entry) return Fail(entry.error());
-  if (*entry == nullptr || !HasOurBytes(**entry, item)) {
-    return Fail(ENOENT, "the listing does not show our file as " + path);
-  }
-  return IdentityOf(**entry);
 }
 
 // A directory that nobody filled; anything else stays.

@@ -136,6 +136,17 @@ TEST_F(NamesTest, ARenameDuringAnUploadIsNotedUntilTheNextOne) {
   EXPECT_FALSE(store_->Get(item.id)->renamed);
 }
 
+TEST_F(NamesTest, ARenameOfItsDirectoryIsNoneOfTheFile) {
+  MakeDir("/d");
+  const Item item = SealedFile("/d/f", "x");
+  ASSERT_OK(store_->MarkStarting(item.id, 1, "/cloud/d/f", std::nullopt));
+  ASSERT_OK(store_->Rename("/d", "/e", true));
+  EXPECT_FALSE(store_->Get(item.id)->renamed);
+  ASSERT_OK(store_->Rename("/e/f", "/e/g", true));
+  ASSERT_OK(store_->Rename("/e", "/d", true));
+  EXPECT_TRUE(store_->Get(item.id)->renamed);
+}
+
 TEST_F(NamesTest, ARenameKeepsItemAndUpload) {
   const Item item = SealedFile("/f", "x");
   ASSERT_OK(store_->MarkStarting(item.id, 1, "/cloud/f", std::nullopt));
