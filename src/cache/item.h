@@ -88,7 +88,8 @@ struct Item {
   // Itself, since Start: `replaced` says nothing of `path`. Not with a directory, which takes along
   // what `replaced` is about.
   bool renamed = false;
-  std::optional<Identity> sent;      // size and digests (as far as known) of what is going up
+  bool based = false;  // its bytes are a change of the version `replaced`; until the next Start
+  std::optional<Identity> sent;  // size and digests (as far as known) of what is going up
 
   // The last failure.
   int attempts = 0;           // since the last success or seal
@@ -127,6 +128,9 @@ struct Intent {
   ItemId source_item = 0;          // what was staged at `from`; 0: nothing
   ItemId target_item = 0;          // ... at `to`: it goes when the source has come
   bool newer_here = false;  // `source_item` will be uploaded: the server has an old version only
+  // When the item that goes (the removed or the replaced one) was last closed; kUnknown: not known.
+  int64_t closed_ns = kUnknown;
+  static constexpr int64_t kUnknown = -1;
 };
 
 }  // namespace outboxfs::cache

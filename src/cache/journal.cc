@@ -13,7 +13,7 @@
 namespace outboxfs::cache {
 namespace {
 
-constexpr int kVersion = 1;
+constexpr int kVersion = 2;
 
 // Times in ns since 1970 UTC; enums by their number; paths are bytes.
 constexpr const char* kSchema = R"(
@@ -57,7 +57,15 @@ CREATE TABLE intents(
   id INTEGER PRIMARY KEY, kind INTEGER NOT NULL, what INTEGER NOT NULL, newer INTEGER NOT NULL,
   folder TEXT NOT NULL, origin TEXT NOT NULL, dest TEXT NOT NULL,
   passing TEXT NOT NULL, aside TEXT NOT NULL, source TEXT NOT NULL, target TEXT NOT NULL,
-  source_item INTEGER NOT NULL, target_item INTEGER NOT NULL);
+  source_item INTEGER NOT NULL, target_item INTEGER NOT NULL,
+  closed_ns INTEGER NOT NULL DEFAULT -1);
+)";
+
+const std::string kFromVersion1 = R"(
+BEGIN IMMEDIATE;
+ALTER TABLE intents ADD COLUMN closed_ns INTEGER NOT NULL DEFAULT -1;
+PRAGMA user_version=2;
+COMMIT;
 )";
 
 // Bits of items.flags.
@@ -65,10 +73,12 @@ constexpr int64_t kPartial = 1;
 constexpr int64_t kClean = 2;
 constexpr int64_t kAttrChanged = 4;
 constexpr int64_t kRenamed = 8;
+constexpr int64_t kBased = 16;
 
 int64_t FlagsOf(const Row& row) {
   return (row.partial ? kPartial : 0) | (row.clean ? kClean : 0) |
-         (row.attr_changed ? kAttrChanged : 0) | (row.renamed ? kRenamed : 0);
+         (row.attr_changed ? kAttrChanged : 0) | (row.renamed ? kRenamed : 0) |
+         (row.based ? kBased : 0);
 }
 
 int64_t Signed(uint64_t value) { return static_cast<int64_t>(value); }
@@ -134,6 +144,7 @@ Status Journal::CheckVersion() {
   const int64_t version = query.Int(0);
   query.Reset();
   if (version == kVersion) return {};
+  if (version == 1) return Execute(db_.get(), kFromVersion1);
   if (version != 0) {
     return Fail(EPROTO, fmt::format("journal: its version is {}, this program knows {}", version,
                                     kVersion));
@@ -159,7 +170,7 @@ Status Journal::PrepareAll() {
       {&drop_doomed_, "DELETE FROM doomed WHERE id=?"},
       {&put_gone_, "INSERT OR REPLACE INTO gone VALUES(?,?,?,?)"},
       {&drop_gone_, "DELETE FROM gone WHERE path=?"},
-      {&put_intent_, "INSERT OR REPLACE INTO intents VALUES(?,?,?,?,?,?,?,?,?,?,?,?,?)"},
+      {&put_intent_, "INSERT OR REPLACE INTO intents VALUES(?,?,?,?,?,?,?,?,?,?,?,?,?,?)"},
       {&drop_intent_, "DELETE FROM intents WHERE id=?"},
   };
   for (const auto& [statement, sql] : statements) {
@@ -308,7 +319,8 @@ Status Journal::PutIntent(const Intent& intent) {
   put_intent_.Bind(static_cast<int64_t>(intent.what)).Bind(intent.newer_here ? 1 : 0);
   put_intent_.Bind(intent.folder).Bind(intent.from).Bind(intent.to);
   put_intent_.Bind(intent.passing).Bind(intent.aside).Bind(source).Bind(target);
-  return put_intent_.Bind(Signed(intent.source_item)).Bind(Signed(intent.target_item)).Run();
+  put_intent_.Bind(Signed(intent.source_item)).Bind(Signed(intent.target_item));
+  return put_intent_.Bind(intent.closed_ns).Run();
 }
 
 Status Journal::DropIntent(uint64_t id) { return drop_intent_.Bind(Signed(id)).Run(); }

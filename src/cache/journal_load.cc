@@ -56,11 +56,12 @@ class Columns {
 };
 
 void ReadFlags(Columns& columns, Row& row) {
-  const int64_t flags = columns.Between(0, 15);
+  const int64_t flags = columns.Between(0, 31);
   row.partial = (flags & 1) != 0;
   row.clean = (flags & 2) != 0;
   row.attr_changed = (flags & 4) != 0;
   row.renamed = (flags & 8) != 0;
+  row.based = (flags & 16) != 0;
 }
 
 // "" is none.
@@ -151,6 +152,7 @@ bool ReadIntent(const Statement& query, Intent& intent) {
   intent.target = ReadIdentity(columns);
   intent.source_item = columns.Unsigned();
   intent.target_item = columns.Unsigned();
+  intent.closed_ns = columns.Int();
   const auto is_name = [](const std::string& name) {
     return name.empty() || (IsNormalPath("/" + name) && name.find('/') == std::string::npos);
   };

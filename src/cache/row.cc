@@ -39,6 +39,7 @@ Item ToItem(const Row& row) {
   item.changed_ns = row.changed_ns;
   item.upload_generation = row.upload_generation;
   item.renamed = row.renamed;
+  item.based = row.based;
   item.attempts = row.attempts;
   item.not_before_ns = row.not_before_ns;
   item.error_code = row.error_code;

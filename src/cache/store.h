@@ -191,14 +191,20 @@ class Store {
   // Journals it, with its id. EBUSY: another one is on its way at, above or beneath its paths.
   virtual Result<Intent> BeginIntent(Intent intent) = 0;
   // It happened: what Remove or Rename do, in the transaction that ends the intent. Items that came
-  // to its names meanwhile stay where they are.
-  virtual Status FinishIntent(uint64_t id) = 0;
+  // to its names meanwhile stay where they are; so does the item that goes, when its caller was
+  // told that nothing had happened and it was written to since.
+  enum class Caller { kWaits, kWasRefused };
+  virtual Status FinishIntent(uint64_t id, Caller caller) = 0;
   // It did not happen.
   virtual Status DropIntent(uint64_t id) = 0;
   virtual std::vector<Intent> Intents() const = 0;  // oldest first
   // An intent is on its way at this full server path or above it: no upload may start there, no
   // directory be made, nothing placed; try again a little later. Memory only.
   virtual bool IsBusy(const std::string& server_path) const = 0;
+  // An upload of another item than `except` may still put something at `server_path` (which is
+  // `path` here) or beneath it, or delete what it has put there. Memory only.
+  virtual bool IsUploadedTo(const std::string& server_path, const std::string& path,
+                            ItemId except) const = 0;
 
   // ---- Attribute memory ----------------------------------------------------------------------
   virtual std::optional<Memory> Recall(const std::string& path) const = 0;

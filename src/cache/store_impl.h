@@ -106,10 +106,12 @@ class StoreImpl final : public Store, private SealHost, private KeeperHost {
   Status Rename(const std::string& from, const std::string& to, bool remote_exists_at_from,
                 const std::optional<Seen>& seen) override;
   Result<Intent> BeginIntent(Intent intent) override;
-  Status FinishIntent(uint64_t id) override;
+  Status FinishIntent(uint64_t id, Caller caller) override;
   Status DropIntent(uint64_t id) override;
   std::vector<Intent> Intents() const override;
   bool IsBusy(const std::string& server_path) const override;
+  bool IsUploadedTo(const std::string& server_path, const std::string& path,
+                    ItemId except) const override;
 
   std::optional<Memory> Recall(const std::string& path) const override;
   std::vector<Memory> RecallDir(const std::string& dir) const override;
@@ -224,7 +226,7 @@ class StoreImpl final : public Store, private SealHost, private KeeperHost {
   // ---- store_write.cc
   Result<ItemId> ReserveIdsLocked(unsigned count) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   Result<Item> AddNew(Row row, bool keep_behind) ABSL_LOCKS_EXCLUDED(mu_);
-  Status RestoreLocked(Record& record) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  void RestoreLocked(Record& record) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   Status CloseLocked(Record& record, const struct stat& st, bool whole)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   Result<struct stat> StatBacking(ItemId id) const ABSL_LOCKS_EXCLUDED(mu_);
@@ -272,6 +274,7 @@ class StoreImpl final : public Store, private SealHost, private KeeperHost {
 
   // ---- store_intents.cc
   std::vector<Intent>::iterator FindIntent(uint64_t id) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  void KeepWhatIsNewer(Intent& intent) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   Status FinishRemoval(const Intent& intent, const Also& end, std::vector<Keeper::Doomed>& doomed)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   Status FinishRename(const Intent& intent, const Also& end, std::vector<Keeper::Doomed>& doomed)

@@ -47,6 +47,9 @@ Result<Intent> StoreImpl::BeginIntent(Intent intent) {
     if (Collide(intent, other))
       return Fail(EBUSY, intent.from + ": " + other.from + " is under way");
   }
+  const ItemId goes =
+      intent.kind == Intent::Kind::kRemove ? intent.source_item : intent.target_item;
+  if (const Record* record = Find(goes)) intent.closed_ns = record->row.closed.ctime_ns;
   if (auto put = journal_->PutIntent(intent); !put) return Fail(put.error());
   intents_.push_back(intent);
   return intent;
@@ -66,7 +69,7 @@ Status StoreImpl::DropIntent(uint64_t id) {
   return {};
 }
 
-Status StoreImpl::FinishIntent(uint64_t id) {
+Status StoreImpl::FinishIntent(uint64_t id, Caller caller) {
   std::vector<Keeper::Doomed> doomed;
   {
     MutexLock lock(mu_);
@@ -76,13 +79,26 @@ Status StoreImpl::FinishIntent(uint64_t id) {
       mu_.AssertHeld();
       return journal_->DropIntent(id);
     };
-    auto done = intent->kind == Intent::Kind::kRemove ? FinishRemoval(*intent, end, doomed)
-                                                      : FinishRename(*intent, end, doomed);
+    Intent now = *intent;
+    if (caller == Caller::kWasRefused) KeepWhatIsNewer(now);
+    auto done = now.kind == Intent::Kind::kRemove ? FinishRemoval(now, end, doomed)
+                                                  : FinishRename(now, end, doomed);
     if (!done) return done;
     intents_.erase(intent);
   }
   keeper_.RemoveSoon(doomed);
   return {};
+}
+
+// The item that goes was written to since its caller was told that nothing had happened: it is
+// another one than was meant.
+void StoreImpl::KeepWhatIsNewer(Intent& intent) const {
+  ItemId& goes = intent.kind == Intent::Kind::kRemove ? intent.source_item : intent.target_item;
+  const Record* record = Find(goes);
+  if (record == nullptr || intent.closed_ns == Intent::kUnknown) return;
+  const Row& row = record->row;
+  const bool open = row.state == State::kOpen || row.state == State::kInterrupted;
+  if (open || row.closed.ctime_ns != intent.closed_ns) goes = 0;
 }
 
 // The name shows an item that came after the intent was begun: that one stays.
@@ -123,6 +139,18 @@ bool StoreImpl::IsBusy(const std::string& server_path) const {
     }
   }
   return false;
+}
+
+bool StoreImpl::IsUploadedTo(const std::string& server_path, const std::string& path,
+                             ItemId except) const {
+  MutexLock lock(mu_);
+  return std::any_of(items_.begin(), items_.end(), [&](const auto& entry) {
+    const Row& row = entry.second->row;
+    if (entry.first == except || row.upload_generation == 0) return false;
+    // What was deleted here is looked for under its own name too.
+    return IsAtOrBeneath(row.rare().upload_path, server_path) ||
+           (row.state == State::kRemoving && IsAtOrBeneath(row.path, path));
+  });
 }
 
 }  // namespace outboxfs::cache

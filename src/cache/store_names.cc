@@ -195,7 +195,10 @@ StoreImpl::Moved StoreImpl::RowsMoved(const std::string& from, const std::string
     Row next = record->row;
     next.path = to + next.path.substr(from.size());
     next.changed_ns = clock_.WallNs();
-    next.renamed |= next.upload_generation != 0 && record->row.path == from;
+    if (record->row.path == from) {  // not only its directory: it may replace another file
+      next.renamed |= next.upload_generation != 0;
+      next.based = false;
+    }
     moved.emplace_back(record, std::move(next));
   };
   move(ItemAt(from));

@@ -38,7 +38,7 @@ Result<Item> StoreImpl::StageRemote(const std::string& path, Ino ino, const Attr
   row.path = path;
   row.attr = attr;
   row.state = State::kClean;
-  row.clean = row.partial = true;
+  row.clean = row.partial = row.based = true;
   row.size = identity.size;
   row.EditRare([&](RareFields& rare) { rare.replaced = identity; });
   auto item = AddNew(std::move(row), true);

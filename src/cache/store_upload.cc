@@ -93,7 +93,7 @@ Status StoreImpl::MarkStarting(ItemId id, Generation generation, const std::stri
   Row next = (*record)->row;
   next.state = State::kUploading;
   next.upload_generation = generation;
-  next.renamed = false;
+  next.renamed = next.based = false;
   next.EditRare([&](RareFields& rare) {
     rare.upload_path = upload_path;
     rare.upload_id.clear();
@@ -216,7 +216,7 @@ Status StoreImpl::FinishLocked(Record& record, const Identity& identity) {
   Memory memory{next.path, next.ino, next.kind, next.attr, identity, false};
   const bool pinned = record.pins > 0;
   next.state = State::kClean;
-  next.clean = true;
+  next.clean = next.based = true;
   next.attr_changed = false;
   ClearUpload(next);
   ClearFailure(next);
@@ -294,6 +294,7 @@ Status StoreImpl::Retry(ItemId id) {
   }
   Row next = record->row;
   ClearFailure(next);
+  next.based = false;  // whoever asks for it has seen that the remote has another version
   const bool seal_failed = state == State::kParked && next.before == State::kSealing;
   const bool unsealed = state == State::kInterrupted || next.generation == 0 || seal_failed;
   next.state = next.partial ? State::kHydrating : unsealed ? State::kSealing : State::kWaiting;

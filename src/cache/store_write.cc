@@ -168,14 +168,14 @@ Status StoreImpl::EndWrite(ItemId id, bool changed) {
     if (changed || moved || row.before == State::kOpen) {
       return CloseLocked(*record, *st, whole);
     }
-    if (auto restored = RestoreLocked(*record); !restored) return restored;
+    RestoreLocked(*record);
     evict = EvictableLocked(*record);
   }
   if (evict) TryEvict(id);
   return {};
 }
 
-Status StoreImpl::RestoreLocked(Record& record) {
+void StoreImpl::RestoreLocked(Record& record) {
   Row next = record.row;
   switch (next.before) {
     case State::kUploading:
@@ -195,9 +195,10 @@ Status StoreImpl::RestoreLocked(Record& record) {
       next.state = next.before;
       break;
   }
-  if (auto changed = Change(record, std::move(next)); !changed) return changed;
+  // A start finds the bytes unchanged and does the same, so a failing journal keeps nothing open.
+  if (auto saved = journal_->Save(next); !saved) Log::Error("{}", saved.error().text);
+  Apply(record, std::move(next));
   if (record.row.state == State::kSealing) EnqueueSeal(record);
-  return {};
 }
 
 // From here on the item is the sealer's. The row need not be saved when the closed mark is: a start

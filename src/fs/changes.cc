@@ -101,7 +101,7 @@ Status Filesystem::CarryOut(const cache::Intent& intent) {
   }
   Status done;
   if (ended == Ended::kHappened) {
-    done = FollowServer(intent);
+    done = FollowServer(intent, cache::Store::Caller::kWaits);
   } else {
     done = sent ? Fail(EIO, "the server does not show it") : sent;
     const bool undecided = ended == Ended::kUnknown || MayStillHappen(sent);
@@ -141,22 +141,26 @@ Status Filesystem::SendSteps(const cache::Intent& intent, bool& begun) {
   return {};
 }
 
-Status Filesystem::FollowServer(const cache::Intent& intent) {
+Status Filesystem::FollowServer(const cache::Intent& intent, cache::Store::Caller caller) {
   WriterLock names(names_mu_);
-  if (auto finished = rooms_.store.FinishIntent(intent.id); !finished) return finished;
+  if (auto finished = rooms_.store.FinishIntent(intent.id, caller); !finished) return finished;
   MoveNodes(intent);
   EditListings(intent);
   return {};
 }
 
-// Items that took one of the names since the intent was begun keep it.
+// Items that kept one of the names, or took it since the intent was begun, have it.
 void Filesystem::MoveNodes(const cache::Intent& intent) {
-  const auto taken = [&](const std::string& path) {
+  const auto item_at = [&](const std::string& path) {
     const cache::Overlay now = rooms_.store.Lookup(path);
-    return now.kind == cache::Overlay::Kind::kItem && now.item.id != intent.source_item;
+    return now.kind == cache::Overlay::Kind::kItem ? now.item.id : 0;
+  };
+  const auto taken = [&](const std::string& path) {
+    const cache::ItemId item = item_at(path);
+    return item != 0 && item != intent.source_item;
   };
   const NodePtr from_dir = nodes_.Find(Parent(intent.from));
-  if (!from_dir || taken(intent.from)) return;
+  if (!from_dir || item_at(intent.from) != 0) return;
   const bool renamed = intent.kind == cache::Intent::Kind::kRename;
   const NodePtr to_dir = renamed ? nodes_.Find(Parent(intent.to)) : nullptr;
   if (to_dir && !taken(intent.to)) {
@@ -311,7 +315,8 @@ bool Filesystem::SettleChanges(const std::stop_token& stop) {
     Log::Notice(
         "{}: {}", Words(*intent),
         ended == Ended::kHappened ? "the server has done it" : "the server has not done it");
-    if (ended == Ended::kHappened) settled = FollowServer(*intent);
+    if (ended == Ended::kHappened)
+      settled = FollowServer(*intent, cache::Store::Caller::kWasRefused);
     if (ended == Ended::kNot) settled = rooms_.store.DropIntent(intent->id);
     if (!settled) Log::Error("{}: {}", Words(*intent), settled.error().text);
     LeaveChange(*intent);

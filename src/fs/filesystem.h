@@ -388,7 +388,7 @@ class Filesystem {
   Status RememberSource(const Renaming& renaming);
   cache::Intent IntentOf(const Renaming& renaming) const;
   Status PrepareTarget(const Renaming& renaming, cache::ItemId& held);
-  Status AwaitUploadEnd(cache::ItemId item);
+  Status AwaitNo(const std::function<bool()>& upload);
   Status MakeRemoteParents(const std::string& path);
   Status NoteMade(const cache::Item& dir);
 
@@ -420,7 +420,8 @@ class Filesystem {
   // null: there is no such directory.
   Result<remote::ListingPtr> ListNow(const std::string& server_dir, const std::stop_token& stop);
   // The local half of what happened.
-  Status FollowServer(const cache::Intent& intent) ABSL_LOCKS_EXCLUDED(names_mu_);
+  Status FollowServer(const cache::Intent& intent, cache::Store::Caller caller)
+      ABSL_LOCKS_EXCLUDED(names_mu_);
   void MoveNodes(const cache::Intent& intent);
   void EditListings(const cache::Intent& intent);
   // The uploader keeps off the file meanwhile, as if it were being written. 0: nothing to let go.

@@ -138,7 +138,10 @@ Status Filesystem::CheckEmpty(const Found& found) {
 }
 
 bool Filesystem::CountsAsContent(const std::string& dir, const remote::Entry& entry) const {
-  if (IsTempName(entry.name)) return !remote::IsTempNameOf(device_tag_, entry.name);
+  if (IsTempName(entry.name)) {
+    // Somebody's file on its way through a rename; an upload's leftover can be had again.
+    return remote::IsPassingName(entry.name) || !remote::IsTempNameOf(device_tag_, entry.name);
+  }
   const cache::Overlay overlay = rooms_.store.Lookup(JoinPath(dir, entry.name));
   return overlay.kind != cache::Overlay::Kind::kGone ||
          overlay.since < rooms_.clock.Now() - kBelievedGone;

@@ -222,25 +222,33 @@ Status Filesystem::RememberSource(const Renaming& renaming) {
 Status Filesystem::PrepareTarget(const Renaming& renaming, cache::ItemId& held) {
   const Found& to = renaming.to;
   held = Hold(to);
+  const auto replaced_is_up = [&, item = to.overlay.item.id] {
+    const auto now = rooms_.store.Get(item);
+    return now && now->upload_generation != 0;
+  };
   if (to.in_flight()) {
-    if (auto ended = AwaitUploadEnd(to.overlay.item.id); !ended) return ended;
+    if (auto ended = AwaitNo(replaced_is_up); !ended) return ended;
   }
+  // Others that were begun under this name, and were renamed or deleted since.
+  const auto another_is_up = [&, source = renaming.from.overlay.item.id] {
+    return rooms_.store.IsUploadedTo(ServerPathOf(to.path), to.path, source);
+  };
+  if (auto ended = AwaitNo(another_is_up); !ended) return ended;
   return MakeRemoteParents(Parent(to.path));
 }
 
-// Nobody wants it any more: the uploader cancels it.
-Status Filesystem::AwaitUploadEnd(cache::ItemId item) {
+// One that nobody wants any more is cancelled by the uploader.
+Status Filesystem::AwaitNo(const std::function<bool()>& upload) {
   const auto news = rooms_.store.feed().Subscribe();
   const SteadyTime deadline = rooms_.clock.Now() + kCancelTime;
-  for (;;) {
-    const auto now = rooms_.store.Get(item);
-    if (!now || now->upload_generation == 0) return {};
-    if (lane_.exit.stop_requested()) return FailErrno(EINTR, "waiting for a cancelled upload");
+  while (upload()) {
+    if (lane_.exit.stop_requested()) return FailErrno(EINTR, "waiting for an upload");
     if (rooms_.clock.Now() >= deadline) {
-      return Fail(ETIMEDOUT, "the upload of the file to be replaced does not end");
+      return Fail(ETIMEDOUT, "an upload to the new name does not end: try again later");
     }
     news->Take(lane_.exit.get_token(), CondVar::Clock::now() + kLook);
   }
+  return {};
 }
 
 Status Filesystem::MakeRemoteParents(const std::string& path) {

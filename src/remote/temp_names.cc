@@ -51,6 +51,10 @@ bool IsTempName(std::string_view name) {
          (rest.size() == 2 * kDigits + 1 || rest[2 * kDigits + 1] == '.');
 }
 
+bool IsPassingName(std::string_view name) {
+  return IsTempName(name) && name[kPrefix.size() + kDigits + 1] >= '8';  // its highest bit
+}
+
 bool IsTempNameOf(std::string_view device_tag, std::string_view name) {
   return IsTempName(name) && name.substr(kPrefix.size(), kDigits) == device_tag;
 }

@@ -16,6 +16,7 @@ std::string TempName(std::string_view device_tag, uint64_t number, std::string_v
 // For a rename on the server; `number` is never an upload's.
 std::string PassingName(std::string_view device_tag, uint64_t number, std::string_view name);
 bool IsTempName(std::string_view name);
+bool IsPassingName(std::string_view name);
 bool IsTempNameOf(std::string_view device_tag, std::string_view name);
 
 }  // namespace outboxfs::remote

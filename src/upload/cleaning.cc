@@ -95,6 +95,32 @@ Result<bool> DeleteResult(const Rooms& rooms, const Leftover& leftover, const st
   return true;
 }
 
+// The old version made room for our result, which was then not put in its place: without both
+// nothing would be left of the file until the next one is up. True: it stands there now.
+Result<bool> PutInPlace(const Rooms& rooms, const Leftover& leftover, const std::stop_token& stop) {
+  const std::string& temp = leftover.upload_path;
+  const std::string& place = leftover.keep_path;
+  if (place.empty() || !leftover.replaced || leftover.is_dir || !IsTempName(NameOf(temp)) ||
+      ParentOf(temp) != ParentOf(place)) {
+    return false;
+  }
+  const Result<remote::ListingPtr> listing = rooms.List(ParentOf(temp), rooms.clock.Now(), stop);
+  if (!listing && listing.error().code == ENOENT) return false;
+  if (!listing) return Fail(listing.error());
+  const remote::Entry* ours = (*listing)->Find(NameOf(temp));
+  bool by_hash = false;
+  if (ours == nullptr || ours->pending || !HasSentBytes(*ours, leftover, by_hash) ||
+      (*listing)->Find(NameOf(place)) != nullptr || rooms.store.IsBusy(place)) {
+    return false;
+  }
+  Log::Info("{}: the version before the one that comes next takes its place", place);
+  const Status renamed = rooms.names.Rename(temp, NameOf(place), stop);
+  rooms.dirs.Doubt(ParentOf(temp), NameOf(temp), true);
+  rooms.dirs.Doubt(ParentOf(place), NameOf(place), false);
+  if (!renamed) return Fail(renamed.error());
+  return true;
+}
+
 Result<bool> DeleteResults(const Rooms& rooms, const Leftover& leftover, Ending ending,
                            const std::stop_token& stop) {
   bool any = false;
@@ -182,6 +208,9 @@ Status CleanUp(const Rooms& rooms, const Leftover& leftover, const std::stop_tok
     ending = *ended;
   }
   if (leftover.cancel_only) return {};
+  const Result<bool> in_place = PutInPlace(rooms, leftover, stop);
+  if (!in_place) return Fail(in_place.error());
+  if (*in_place) return {};
   if (leftover.upload_path == leftover.keep_path) {
     // It may stand there, and the item may be renamed or deleted before it is overwritten.
     rooms.dirs.Doubt(ParentOf(leftover.keep_path), NameOf(leftover.keep_path), false);

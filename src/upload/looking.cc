@@ -28,11 +28,11 @@ bool WasHashGiven(const Item& item) { return !item.digests.empty(); }
 
 // Do our bytes stand, proven, at `path`? Computes a listed hash if that decides.
 Result<bool> StandsAt(const Rooms& rooms, const Item& item, cache::SealedReader& reader,
-                      const std::string& path, bool reported, const std::stop_token& stop) {
+                      const std::string& path, const Told& told, const std::stop_token& stop) {
   const Result<ListingPtr> listing = rooms.List(ParentOf(path), rooms.clock.Now(), stop);
   if (!listing && listing.error().code == ENOENT) return false;
   if (!listing) return Fail(listing.error());
-  Evidence evidence = EvidenceOf(rooms, item, path, {WasHashGiven(item), reported});
+  Evidence evidence = EvidenceOf(rooms, item, path, told);
   Judgement judgement = Judge(**listing, NameOf(path), evidence);
   if (judgement.finding == Finding::kNeedHash) {
     const auto digests = ComputeDigests(rooms, item, reader, judgement.missing, stop);
@@ -45,13 +45,13 @@ Result<bool> StandsAt(const Rooms& rooms, const Item& item, cache::SealedReader&
 
 // Where a finished upload may stand: at its upload path, or one placing step further.
 Result<std::optional<std::string>> FindResult(const Rooms& rooms, const Item& item,
-                                              cache::SealedReader& reader, bool reported,
+                                              cache::SealedReader& reader, const Told& told,
                                               const std::stop_token& stop) {
   std::string at = item.upload_path;
   const std::string target = rooms.ServerPath(item.path);
   const std::string temp = rooms.TempPath(item.id, target);
   for (int step = 0; step < kMaxPlacingSteps + 1; ++step) {
-    const Result<bool> stands = StandsAt(rooms, item, reader, at, reported, stop);
+    const Result<bool> stands = StandsAt(rooms, item, reader, at, told, stop);
     if (!stands) return Fail(stands.error());
     if (*stands) return std::optional(at);
     if (at == target) break;
@@ -77,7 +77,10 @@ Result<std::optional<Look>> TakeUp(const Rooms& rooms, const Item& item,
     if (!ended) return Fail(ended.error());
     look.reported = *ended == Ending::kFinished;
   }
-  Result<std::optional<std::string>> at = FindResult(rooms, item, reader, look.reported, stop);
+  // A queue that has forgotten it says nothing of what the server did with a hash.
+  if (uploads && found == nullptr) look.hash_given = false;
+  Result<std::optional<std::string>> at =
+      FindResult(rooms, item, reader, {look.hash_given, look.reported}, stop);
   if (!at) return Fail(at.error());
   // Finished, says the queue, so what the listing does not show yet is awaited.
   const bool late = !*at && found != nullptr && found->key == item.upload_id && !running &&
@@ -121,6 +124,9 @@ Result<Look> ChoosePath(const Rooms& rooms, const Item& item, const std::stop_to
     return Fail(EEXIST, "the server shows several entries of this name", Retry::kPark);
   }
   look.replaced = IdentityOf(*old);
+  if (item.based && item.replaced && !cache::SameVersion(*look.replaced, *item.replaced)) {
+    return Fail(EEXIST, "changed remotely since it was opened: both versions kept", Retry::kPark);
+  }
   if (rooms.options.overwrite == Overwrite::kSafe) look.upload_path = temp;
   return look;
 }
@@ -212,7 +218,7 @@ Result<Judgement> JudgeSilent(const Rooms& rooms, const Item& item, const Told& 
 }  // namespace
 
 Result<Lookup> LookUp(const Rooms& rooms, const Item& item, const std::string& upload_id,
-                      bool hash_given, const std::stop_token& stop) {
+                      const std::stop_token& stop) {
   const auto uploads = rooms.queue.Refresh(rooms.clock.Now(), stop);
   if (!uploads && !IsForbidden(uploads.error())) return Fail(uploads.error());
   Lookup lookup;
@@ -228,8 +234,7 @@ Result<Lookup> LookUp(const Rooms& rooms, const Item& item, const std::string& u
   // Without a look into the queue nothing shows that it is gone, nor that it has ended.
   lookup.kind = uploads ? Lookup::Kind::kGone : Lookup::Kind::kRunning;
   lookup.blind = !uploads;
-  const Result<Judgement> judgement =
-      JudgeSilent(rooms, item, {hash_given, uploads.has_value()}, stop);
+  const Result<Judgement> judgement = JudgeSilent(rooms, item, {false, uploads.has_value()}, stop);
   if (!judgement) return Fail(judgement.error());
   const Finding finding = judgement->finding;
   if (finding == Finding::kProven || finding == Finding::kNeedHash) {

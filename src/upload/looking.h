@@ -38,6 +38,6 @@ Evidence EvidenceOf(const Rooms& rooms, const cache::Item& item, const std::stri
 
 // What became of a started upload from which nothing was heard.
 Result<Lookup> LookUp(const Rooms& rooms, const cache::Item& item, const std::string& upload_id,
-                      bool hash_given, const std::stop_token& stop);
+                      const std::stop_token& stop);
 
 }  // namespace outboxfs::upload

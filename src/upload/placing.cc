@@ -18,7 +18,7 @@ constexpr int kMaxRounds = 16;
 // It was proven at its upload path; this only tells it from a stranger that came meanwhile.
 bool HasOurBytes(const remote::Entry& entry, const cache::Item& item) {
   if (item.kind == cache::ItemKind::kDir) return entry.is_dir;
-  if (entry.is_dir || entry.size != item.size) return false;
+  if (entry.is_dir || entry.pending || entry.size != item.size) return false;
   for (const auto& [type, hex] : entry.hashes) {
     const auto ours = item.digests.find(static_cast<uint32_t>(type));
     if (ours != item.digests.end() && !SameHex(ours->second, hex)) return false;
@@ -48,29 +48,44 @@ Result<cache::Identity> FindOurs(const Rooms& rooms, const cache::Item& item,
   return IdentityOf(**entry);
 }
 
-// The old entry makes room, if it is still the one that is meant to go.
-Status RemoveOld(const Rooms& rooms, const cache::Item& item, const std::string& target,
-                 const std::stop_token& stop) {
+// A listing may be slow: what stands there by now may be what the user has put in its place.
+Status CheckStillPlacing(const Rooms& rooms, const cache::Item& item) {
+  const std::optional<cache::Item> now = rooms.store.Get(item.id);
+  if (now && now->state == cache::State::kPlacing && now->path == item.path) return {};
+  return Fail(EAGAIN, "changed while it was being placed");
+}
+
+// The old entry makes room, if it is still the one that is meant to go. What it was; empty: nothing
+// stood there.
+using Removed = std::optional<cache::Identity>;
+Result<Removed> RemoveOld(const Rooms& rooms, const cache::Item& item, const std::string& target,
+                          const std::stop_token& stop) {
   const SteadyTime begun = rooms.clock.Now();
   const Result<ListingPtr> listing = rooms.List(ParentOf(target), begun, stop);
-  if (!listing && listing.error().code == ENOENT) return rooms.EnsureParent(item.id, target, stop);
+  if (!listing && listing.error().code == ENOENT) {
+    if (Status made = rooms.EnsureParent(item.id, target, stop); !made) return Fail(made.error());
+    return Removed();
+  }
   if (!listing) return Fail(listing.error());
   const Result<const remote::Entry*> old = FindOne(*listing, NameOf(target));
   if (!old) return Fail(old.error());
-  if (*old == nullptr) return {};
+  if (*old == nullptr) return Removed();
   if ((*old)->is_dir) return Fail(EISDIR, "the server has a directory of this name", Retry::kPark);
   // Ours may have gone along with its directory: then this is it. The next try looks for it.
   const auto ours = FindOurs(rooms, item, item.upload_path, begun, stop);
   if (!ours) return Fail(ours.error());
   // Renamed onto this path since: the user asked to replace whatever stands here.
-  const bool as_known = item.replaced && cache::SameVersion(IdentityOf(**old), *item.replaced);
+  const cache::Identity identity = IdentityOf(**old);
+  const bool as_known = item.replaced && cache::SameVersion(identity, *item.replaced);
   if (!item.renamed && !as_known) {
     return Fail(
         EEXIST,
         "changed remotely: both versions kept (the new one as " + NameOf(item.upload_path) + ")",
         Retry::kPark);
   }
-  return rooms.DeleteEntry(target, stop);
+  if (Status same = CheckStillPlacing(rooms, item); !same) return Fail(same.error());
+  if (Status gone = rooms.DeleteEntry(target, stop); !gone) return Fail(gone.error());
+  return Removed(identity);
 }
 
 Status Send(const Rooms& rooms, const std::string& from, const PlacingStep& step,
@@ -101,16 +116,29 @@ Result<bool> DirIsThere(const Rooms& rooms, const cache::Item& item, const std::
   return true;
 }
 
+// A server whose listing lags may still show the old file, which can be of the same size.
+Status CheckIsNotOld(const Rooms& rooms, const cache::Item& item, const cache::Identity& at_target,
+                     const Removed& removed, SteadyTime begun, const std::stop_token& stop) {
+  if (!removed || !cache::SameVersion(at_target, *removed)) return {};
+  const auto unmoved = FindOurs(rooms, item, item.upload_path, begun, stop);
+  if (!unmoved && unmoved.error().code == ENOENT) return {};
+  if (!unmoved) return Fail(unmoved.error());
+  return Fail(EAGAIN, "the server still shows the old " + item.path + " that it has deleted");
+}
+
 Status TakeStep(const Rooms& rooms, const PlacingJob& job, const cache::Item& item,
-                const PlacingStep& step, std::string& step_to, const std::stop_token& stop) {
+                const PlacingStep& step, const Removed& removed, std::string& step_to,
+                const std::stop_token& stop) {
   const std::string& from = item.upload_path;
   step_to = step.to;
   const Status sent = Send(rooms, from, step, stop);
   rooms.dirs.Doubt(ParentOf(from), NameOf(from), true);
   rooms.dirs.Doubt(ParentOf(step.to), NameOf(step.to), false);
-  const auto ours = FindOurs(rooms, item, step.to, rooms.clock.Now(), stop);
+  const SteadyTime begun = rooms.clock.Now();
+  const auto ours = FindOurs(rooms, item, step.to, begun, stop);
   if (!ours && !sent) return Fail(Error(sent.error()).Prepend("place " + step.to));
   if (!ours) return Fail(ours.error());
+  if (Status right = CheckIsNotOld(rooms, item, *ours, removed, begun, stop); !right) return right;
   Log::Debug("placed {} at {}", from, step.to);
   return rooms.store.SetUploadPath(job.item, job.generation, step.to);
 }
@@ -122,10 +150,13 @@ Status TakeNextStep(const Rooms& rooms, const PlacingJob& job, const cache::Item
   if (*there) return rooms.store.SetUploadPath(job.item, job.generation, target);
   const std::string temp = NameOf(rooms.TempPath(item.id, target));
   const PlacingStep step = NextStep(item.upload_path, target, temp);
+  Removed removed;
   if (step.to == target) {
-    if (Status removed = RemoveOld(rooms, item, target, stop); !removed) return removed;
+    Result<Removed> old = RemoveOld(rooms, item, target, stop);
+    if (!old) return Fail(old.error());
+    removed = *std::move(old);
   }
-  return TakeStep(rooms, job, item, step, step_to, stop);
+  return TakeStep(rooms, job, item, step, removed, step_to, stop);
 }
 
 }  // namespace
@@ -168,7 +199,8 @@ Status StepAside(const Rooms& rooms, const PlacingJob& job, std::string& step_to
   if (!item || item->generation != job.generation) return Fail(ESTALE, "changed meanwhile");
   const std::string temp = rooms.TempPath(item->id, item->upload_path);
   if (item->upload_path == temp) return {};
-  return TakeStep(rooms, job, *item, {PlacingStep::Kind::kRename, temp}, step_to, stop);
+  return TakeStep(rooms, job, *item, {PlacingStep::Kind::kRename, temp}, std::nullopt, step_to,
+                  stop);
 }
 
 }  // namespace outboxfs::upload

@@ -205,11 +205,11 @@ void Scheduler::CheckSilence(SteadyTime now) {
 }
 
 void Scheduler::Perform(Run& run, const action::LookUp& /*look*/) {
-  workers_.Post([this, key = run.key, id = run.item.id, upload_id = run.session.upload_id(),
-                 given = run.session.hash_given()](const std::stop_token& stop) {
+  workers_.Post([this, key = run.key, id = run.item.id,
+                 upload_id = run.session.upload_id()](const std::stop_token& stop) {
     const std::optional<Item> item = ItemOf(id);
-    const auto found = item ? LookUp(rooms_, *item, upload_id, given, stop)
-                            : Result<Lookup>(Fail(ESTALE, "deleted"));
+    const auto found =
+        item ? LookUp(rooms_, *item, upload_id, stop) : Result<Lookup>(Fail(ESTALE, "deleted"));
     Post([this, key, found]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) {
       if (!found) {
         Tell(key, FailedEvent(found.error()));

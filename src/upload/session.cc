@@ -173,6 +173,7 @@ Actions Session::Handle(const event::LookedUp& looked_up) {
       return Handle(event::Told{looked_up.lookup.status});
     case Lookup::Kind::kThere:
       reported_ |= !looked_up.lookup.blind;
+      hash_given_ = false;  // nothing shows what the server did with it
       return ToVerifying();
     case Lookup::Kind::kGone:
       return OnGone();

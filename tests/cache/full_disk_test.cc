@@ -90,6 +90,24 @@ TEST_F(FullDiskTest, AFullJournalIsAnErrorThatChangesNothing) {
   EXPECT_EQ(file->id, (*again)->Lookup("/h").item.id);
 }
 
+TEST_F(FullDiskTest, AnUnchangedFileIsClosedAlsoOnAFullDisk) {
+  const auto file = store_->CreateFile("/f", store_->NewIno(), {});
+  ASSERT_OK(file);
+  ASSERT_OK(store_->EndWrite(file->id, true));
+  ASSERT_TRUE(Await([&] { return store_->Get(file->id)->state == State::kWaiting; }));
+  ASSERT_OK(store_->BeginWrite(file->id));
+  Fill();
+  std::vector<std::string> made;
+  EXPECT_EQ(ENOSPC, CreateUntilItFails(made).code);
+  EXPECT_OK(store_->EndWrite(file->id, false));
+  EXPECT_EQ(State::kWaiting, store_->Get(file->id)->state);
+  MakeRoom();
+  store_.reset();
+  auto again = Store::Open({directory_.path() + "/cache"}, RealClock());
+  ASSERT_OK(again);
+  EXPECT_EQ(State::kWaiting, (*again)->Get(file->id)->state);
+}
+
 TEST_F(FullDiskTest, AFileClosedOnAFullDiskIsSealedWhenThereIsRoom) {
   const auto file = store_->CreateFile("/f", store_->NewIno(), {});
   ASSERT_OK(file);

@@ -357,6 +357,23 @@ TEST_F(RecoveryTest, AJournalOfANewerProgramIsRefused) {
   EXPECT_EQ(EPROTO, OpenError().code);
 }
 
+TEST_F(RecoveryTest, TheJournalOfVersion1IsTakenOver) {
+  Open();
+  Intent intent;
+  intent.folder = "/";
+  intent.from = "/f";
+  ASSERT_OK(store_->BeginIntent(intent));
+  store_.reset();
+  Sql("ALTER TABLE intents DROP COLUMN closed_ns; PRAGMA user_version=1");
+  for (int start = 0; start < 2; ++start) {
+    Open();
+    ASSERT_EQ(1U, store_->Intents().size());
+    EXPECT_EQ("/f", store_->Intents()[0].from);
+    EXPECT_EQ(Intent::kUnknown, store_->Intents()[0].closed_ns);
+    store_.reset();
+  }
+}
+
 TEST_F(RecoveryTest, MangledRowsAreRefusedOneByOne) {
   Open();
   ASSERT_TRUE(WriteAndSeal(*store_, "/f", "content"));

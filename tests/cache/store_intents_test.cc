@@ -63,7 +63,7 @@ TEST_F(IntentsTest, AFinishedRenameMovesTheNameAndReplacesTheTarget) {
   intent.target_item = target.id;
   auto begun = store_->BeginIntent(intent);
   ASSERT_OK(begun);
-  ASSERT_OK(store_->FinishIntent(begun->id));
+  ASSERT_OK(store_->FinishIntent(begun->id, Store::Caller::kWaits));
   const auto check = [&] {
     EXPECT_EQ(Overlay::Kind::kGone, Kind("/a"));
     EXPECT_EQ(Overlay::Kind::kUploaded, Kind("/b"));
@@ -82,28 +82,67 @@ TEST_F(IntentsTest, AFinishedRemovalTakesItsItemButNoLaterOne) {
   Intent intent = RemovalOf("/a");
   intent.source_item = item.id;
   auto begun = store_->BeginIntent(intent);
-  ASSERT_OK(store_->FinishIntent(begun->id));
+  ASSERT_OK(store_->FinishIntent(begun->id, Store::Caller::kWaits));
   EXPECT_EQ(Overlay::Kind::kGone, Kind("/a"));
   EXPECT_FALSE(store_->Get(item.id));
   begun = store_->BeginIntent(RemovalOf("/b"));
   const Item later = SealedFile("/b", "later");
-  ASSERT_OK(store_->FinishIntent(begun->id));
+  ASSERT_OK(store_->FinishIntent(begun->id, Store::Caller::kWaits));
   EXPECT_EQ("later", Read(later.id));
   EXPECT_EQ(later.id, store_->Lookup("/b").item.id);
+}
+
+// The caller was told that the removal failed, and wrote again.
+TEST_F(IntentsTest, WhatWasWrittenAfterARefusalOutlivesTheLateRemoval) {
+  const Item removed = SealedFile("/a", "x");
+  const Item replaced = SealedFile("/c", "x");
+  const Item untouched = SealedFile("/d", "x");
+  Intent removal = RemovalOf("/a");
+  removal.source_item = removed.id;
+  Intent rename = RenameOf("/b", "/c");
+  rename.target_item = replaced.id;
+  Intent other = RemovalOf("/d");
+  other.source_item = untouched.id;
+  ASSERT_OK(store_->BeginIntent(removal));
+  ASSERT_OK(store_->BeginIntent(rename));
+  ASSERT_OK(store_->BeginIntent(other));
+  for (const ItemId id : {removed.id, replaced.id}) Rewrite(id, "newer", true);
+  Reopen();
+  for (const Intent& intent : store_->Intents()) {
+    ASSERT_OK(store_->FinishIntent(intent.id, Store::Caller::kWasRefused));
+  }
+  EXPECT_EQ("newer", Read(store_->Lookup("/a").item.id));
+  EXPECT_EQ("newer", Read(store_->Lookup("/c").item.id));
+  EXPECT_EQ(Overlay::Kind::kGone, Kind("/d"));
 }
 
 TEST_F(IntentsTest, ItemsThatCameMeanwhileStayWhereTheyAre) {
   ASSERT_OK(store_->Remember({"/a", 9, ItemKind::kFile, SomeAttr(), {3, 0, "i", {}}, true}));
   auto begun = store_->BeginIntent(RenameOf("/a", "/b"));
   const Item later = SealedFile("/b", "later");
-  ASSERT_OK(store_->FinishIntent(begun->id));
+  ASSERT_OK(store_->FinishIntent(begun->id, Store::Caller::kWaits));
   EXPECT_EQ(later.id, store_->Lookup("/b").item.id);
   EXPECT_EQ(Overlay::Kind::kGone, Kind("/a"));
   begun = store_->BeginIntent(RenameOf("/c", "/d"));
   const Item source = SealedFile("/c", "later");
-  ASSERT_OK(store_->FinishIntent(begun->id));
+  ASSERT_OK(store_->FinishIntent(begun->id, Store::Caller::kWaits));
   EXPECT_EQ(source.id, store_->Lookup("/c").item.id);
   EXPECT_EQ(Overlay::Kind::kNone, Kind("/d"));
+}
+
+TEST_F(IntentsTest, AnUploadIsKnownByItsPathAlsoWhenItsFileIsNot) {
+  const Item item = SealedFile("/d/f", "x");
+  ASSERT_OK(store_->MarkStarting(item.id, 1, "/cloud/d/f", std::nullopt));
+  ASSERT_OK(store_->Rename("/d/f", "/g", true));
+  EXPECT_TRUE(store_->IsUploadedTo("/cloud/d/f", "/d/f", 0));
+  EXPECT_TRUE(store_->IsUploadedTo("/cloud/d", "/d", 0));
+  EXPECT_FALSE(store_->IsUploadedTo("/cloud/d", "/d", item.id));
+  EXPECT_FALSE(store_->IsUploadedTo("/cloud/g", "/g", 0));
+  ASSERT_OK(store_->Remove("/g", true));
+  EXPECT_TRUE(store_->IsUploadedTo("/cloud/g", "/g", 0));  // it may have been placed there
+  EXPECT_TRUE(store_->IsUploadedTo("/cloud/d", "/d", 0));
+  ASSERT_OK(store_->ForgetRemoved(item.id));
+  EXPECT_FALSE(store_->IsUploadedTo("/cloud/d", "/d", 0));
 }
 
 TEST_F(IntentsTest, OneOnlyOnAPathAndNoneAboveOrBeneathIt) {

@@ -79,6 +79,60 @@ TEST_F(ChangesTest, AnUploadThatDoesNotEndRefusesTheRename) {
   AwaitState("/doc", State::kWaiting);
 }
 
+// What comes to the new name must not be overwritten, or taken for a leftover, by an upload that
+// was begun under that name.
+class OldUploadTest : public FilesystemTest {
+ protected:
+  void ExpectRenameToWait(const std::string& from, const std::string& to) {
+    auto renaming = std::async(std::launch::async, [&] {
+      UserCall call;
+      return Code(fs_->Rename(call, kRootIno, from, kRootIno, to, 0));
+    });
+    while (renaming.wait_for(std::chrono::milliseconds(1)) != std::future_status::ready) {
+      clock_.Advance(std::chrono::seconds(1));
+    }
+    EXPECT_EQ(ETIMEDOUT, renaming.get());
+    EXPECT_EQ(0, names_.Count("Rename"));
+    EXPECT_NE(0U, Ino(from));
+    EXPECT_TRUE(store_->Intents().empty());
+  }
+};
+
+TEST_F(OldUploadTest, OfAFileThatWasRenamedAway) {
+  names_.AddFile("/remote", 4);
+  MakeClosed("doc", "text");
+  const cache::Item item = AwaitState("/doc", State::kWaiting);
+  StartUpload(item, "/doc");
+  ASSERT_TRUE(fs_->Rename(call_, kRootIno, "doc", kRootIno, "doc.1", 0));
+  ExpectRenameToWait("remote", "doc");
+  ASSERT_TRUE(store_->MarkUploadGone(item.id));
+  EXPECT_TRUE(fs_->Rename(call_, kRootIno, "remote", kRootIno, "doc", 0));
+}
+
+TEST_F(OldUploadTest, OfADeletedFile) {
+  names_.AddFile("/remote", 4);
+  MakeClosed("doc", "text");
+  const cache::Item item = AwaitState("/doc", State::kWaiting);
+  StartUpload(item, "/doc");
+  ASSERT_TRUE(fs_->Unlink(call_, kRootIno, "doc"));
+  ExpectRenameToWait("remote", "doc");
+  ASSERT_TRUE(store_->ForgetRemoved(item.id));
+  EXPECT_TRUE(fs_->Rename(call_, kRootIno, "remote", kRootIno, "doc", 0));
+}
+
+TEST_F(OldUploadTest, OfADeletedFileInADeletedDirectory) {
+  names_.AddFile("/old/f", 4);
+  names_.AddDir("/new");
+  const cache::Ino dir = Ino("new");
+  const Created created = Make("f", dir);
+  Write(created.opened.handle, "text");
+  CloseHandle(created.opened.handle);
+  StartUpload(AwaitState("/new/f", State::kWaiting), "/new/f");
+  ASSERT_TRUE(fs_->Unlink(call_, dir, "f"));
+  ASSERT_TRUE(fs_->RemoveDir(call_, kRootIno, "new"));
+  ExpectRenameToWait("old", "new");
+}
+
 TEST_F(ChangesTest, AReplacedFileThatIsHeldOpenIsNotWaitedFor) {
   names_.AddFile("/remote", 4);
   MakeClosed("doc", "text");
@@ -166,6 +220,19 @@ TEST_F(ChangesTest, ACallThatWasGivenUpMayStillBeCarriedOut) {
   clock_.Advance(std::chrono::seconds(5));
   EXPECT_TRUE(fs_->SettleChanges({}));
   EXPECT_EQ(std::vector<std::string>{"b"}, List(kRootIno));
+}
+
+TEST_F(ChangesTest, WhatIsWrittenAfterAFailedUnlinkOutlivesTheLateRemoval) {
+  names_.AddFile("/a", 3);
+  MakePendingOverwrite("a", "newer");
+  names_.FailNext("Delete", {.code = ETIMEDOUT, .text = "late"});
+  EXPECT_EQ(ETIMEDOUT, Code(fs_->Unlink(call_, kRootIno, "a")));
+  MakePendingOverwrite("a", "newest");
+  names_.Remove("/a");  // here it comes
+  EXPECT_TRUE(fs_->SettleChanges({}));
+  EXPECT_TRUE(store_->Intents().empty());
+  EXPECT_EQ("newest", Read(Ino("a")));
+  EXPECT_EQ(std::vector<std::string>{"a"}, List(kRootIno));
 }
 
 TEST_F(ChangesTest, TheNextChangeOfTheNameSettlesAnEarlierOne) {
@@ -346,7 +413,11 @@ TEST_F(ChangesTest, AnotherDevicesTemporaryFilesAreContentOursAreNot) {
       "/ours/" + remote::TempName(remote::DeviceTag(store_->device_id()), 1, "");
   names_.AddFile(ours, 4);
   names_.AddFile("/theirs/.obx-00000000-00000001", 4);
+  // Somebody's file that a rename has put aside.
+  names_.AddFile(
+      "/aside/" + remote::PassingName(remote::DeviceTag(store_->device_id()), 1, "f.txt"), 4);
   EXPECT_EQ(ENOTEMPTY, Code(fs_->RemoveDir(call_, kRootIno, "theirs")));
+  EXPECT_EQ(ENOTEMPTY, Code(fs_->RemoveDir(call_, kRootIno, "aside")));
   EXPECT_TRUE(fs_->RemoveDir(call_, kRootIno, "ours"));
 }
 

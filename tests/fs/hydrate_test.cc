@@ -145,7 +145,7 @@ TEST_F(FilesystemTest, AFileOnItsWayToAnotherNameIsNotTakenForDeleted) {
   CloseHandle(opened->handle);
   ASSERT_TRUE(names_.AwaitCount("List", before + 1));
   EXPECT_EQ(store_->Lookup("/file").item.state, cache::State::kHydrating);
-  ASSERT_TRUE(store_->FinishIntent(intent->id));
+  ASSERT_TRUE(store_->FinishIntent(intent->id, cache::Store::Caller::kWaits));
   const auto deadline = CondVar::Clock::now() + std::chrono::seconds(10);
   while (store_->Lookup("/renamed").item.state != State::kWaiting) {
     ASSERT_LT(CondVar::Clock::now(), deadline);

@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <cerrno>
+#include <thread>
 
 #include "support/fake_namespace_api.h"
 #include "support/fake_upload_api.h"
@@ -31,8 +32,8 @@ class PlacingTest : public ::testing::Test {
   Status Place(const Item& item) {
     remote::DirCache dirs(names_, RealClock(), std::chrono::minutes(5));
     upload::ServerQueue queue(uploads_, RealClock());
-    const upload::Rooms rooms{room_.store(), uploads_,          names_,           dirs, queue,
-                              RealClock(),   room_.options(), "tag"};
+    const upload::Rooms rooms{room_.store(), uploads_,    names_,          dirs,
+                              queue,         RealClock(), room_.options(), "tag"};
     std::string step_to;
     return upload::Place(rooms, {item.id, item.generation}, step_to, {});
   }
@@ -73,6 +74,40 @@ TEST_F(PlacingTest, AStrangersFileInARenamedDirectoryStays) {
   const Status placed = Place(item);
   ASSERT_FALSE(placed);
   EXPECT_EQ(Retry::kPark, placed.error().retry);
+  EXPECT_EQ(0, names_.Count("Delete"));
+}
+
+// The old version is as large as the new one, and the server shows it although it was deleted.
+TEST_F(PlacingTest, AnOldVersionThatDoesNotGoIsNotTakenForTheNewOne) {
+  remote::Entry old;
+  old.name = "f";
+  old.size = 7;
+  old.id = "old";
+  names_.AddEntry("/", old);
+  names_.AddFile("/.obx-1-1", 7);
+  const Item item = Verified("/f", "content", Identity{7, 0, "old", {}});
+  ASSERT_TRUE(room_.store().SetUploadPath(item.id, 1, "/.obx-1-1"));
+  names_.Hold("Rename");
+  std::jthread placing([&] { EXPECT_FALSE(Place(item)); });
+  ASSERT_TRUE(names_.AwaitCount("Rename", 1));
+  names_.AddEntry("/", old);
+  names_.Release("Rename");
+  placing.join();
+  EXPECT_TRUE(room_.store().Get(item.id));
+  EXPECT_EQ(2U, names_.Content("/").size());
+}
+
+TEST_F(PlacingTest, AFileThatIsDeletedMeanwhileTakesNothingWithIt) {
+  names_.AddFile("/f", 3);
+  names_.AddFile("/.obx-1-1", 7);
+  const Item item = Verified("/f", "content", Identity{3, 0, "", {}});
+  ASSERT_TRUE(room_.store().SetUploadPath(item.id, 1, "/.obx-1-1"));
+  names_.Hold("List");
+  std::jthread placing([&] { EXPECT_FALSE(Place(item)); });
+  ASSERT_TRUE(names_.AwaitCount("List", 1));
+  ASSERT_TRUE(room_.store().Remove("/f", true));
+  names_.Release("List");
+  placing.join();
   EXPECT_EQ(0, names_.Count("Delete"));
 }
 

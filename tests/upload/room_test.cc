@@ -790,6 +790,19 @@ TEST_F(RoomTest, AfterARestartWithoutAQueueTheRightSizeIsNoProof) {
   EXPECT_TRUE(room().store().Get(id));
 }
 
+// Neither of them shows that the server has the bytes.
+TEST_F(RoomTest, AQueueThatHasForgottenAnUploadDoesNotSayThatItsHashWasEnough) {
+  const auto id = Started("/f", "content");
+  ASSERT_TRUE(AwaitId(id, "u1"));
+  api_.Send({"u1", HashRequest{2, 0}});
+  ASSERT_TRUE(room().Await(id, [](const auto& item) { return item && !item->digests.empty(); }));
+  room().StopUploader();
+  names_.AddFile("/f", 7);  // somebody else's
+  room().StartUploader();
+  ASSERT_TRUE(api_.AwaitCount("Start", 2));
+  EXPECT_TRUE(room().store().Get(id));
+}
+
 TEST_F(RoomTest, ACancelThatIsForbiddenIsNotInsistedOn) {
   const auto first = Started("/f", "content");
   api_.FailNext("ControlUpload", {EACCES, Retry::kPark, "permission denied"}, 1000);

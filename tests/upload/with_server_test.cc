@@ -573,6 +573,41 @@ TEST_F(UploadWithServer, AnOverwriteThatStopsBetweenItsStepsIsFinishedByTheNextS
   EXPECT_EQ(Calls("StartRemoteUpload"), 1U);
 }
 
+// Otherwise the server would have no version at all until the next one is up.
+TEST_F(UploadWithServer, ASaveBetweenTheStepsLeavesTheVersionBeforeInPlace) {
+  WriteFile(server_.Local("/f.txt"), "old");
+  room().options().backoff_first = room().options().backoff_max = 1h;
+  server_->faults().FailNext("RenameFile", 1, 13, "internal");
+  room().StopUploader();
+  room().StartUploader();
+  const auto id = room().Write("/f.txt", "new content");
+  ASSERT_TRUE(room().Await(id, [](const auto& item) { return item && item->attempts == 1; }));
+  ASSERT_FALSE(Exists("/f.txt"));
+  Set([](Knobs& knobs) { knobs.hold = server::Phase::kFinishing; });
+  room().Rewrite(id, "the newest content");
+  ASSERT_TRUE(AwaitTrue([&] { return server_->counters().bytes_received == 11 + 18; }));
+  EXPECT_TRUE(HasContent("/f.txt", "new content"));
+  Set([](Knobs& knobs) { knobs.hold = server::Phase::kNone; });
+  ASSERT_TRUE(room().AwaitGone(id));
+  EXPECT_TRUE(HasContent("/f.txt", "the newest content"));
+  EXPECT_EQ(Names(), Strings{"f.txt"});
+}
+
+TEST_F(UploadWithServer, AChangeOfAVersionThatIsThereNoMoreIsParked) {
+  const auto id = room().Write("/f.txt", "one");
+  auto pin = room().store().PinFile(id, false);
+  ASSERT_TRUE(pin);
+  ASSERT_TRUE(room().AwaitState(id, cache::State::kClean));
+  WriteFile(server_.Local("/f.txt"), "somebody else's");
+  room().dirs().InvalidateAll();
+  room().Rewrite(id, "two");
+  ASSERT_TRUE(room().AwaitParked(id));
+  EXPECT_NE(room().ReasonOf(id).find("changed remotely"), std::string::npos);
+  EXPECT_TRUE(HasContent("/f.txt", "somebody else's"));
+  ASSERT_TRUE(room().store().Retry(id));  // a person has looked at both
+  ASSERT_TRUE(AwaitTrue([&] { return HasContent("/f.txt", "two"); }));
+}
+
 TEST_F(UploadWithServer, TheSameFileTwiceInARow) {
   ASSERT_TRUE(room().AwaitGone(room().Write("/f", "one")));
   ASSERT_TRUE(room().AwaitGone(room().Write("/f", "second")));
