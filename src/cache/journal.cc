@@ -189,8 +189,9 @@ Status Journal::PrepareItems() {
       !done) {
     return done;
   }
-  if (auto done = delete_row_.Prepare(db_.get(), "DELETE FROM items WHERE id=?"); !done)
+  if (auto done = delete_row_.Prepare(db_.get(), "DELETE FROM items WHERE id=?"); !done) {
     return done;
+  }
   if (auto done = delete_sums_.Prepare(db_.get(), "DELETE FROM sums WHERE id=?"); !done) {
     return done;
   }

@@ -26,6 +26,7 @@ class ReadCache;
 class KeptFile {
  public:
   KeptFile(ReadCache& owner, std::string name) : owner_(owner), name_(std::move(name)) {}
+  ~KeptFile() = default;
   KeptFile(const KeptFile&) = delete;
   KeptFile& operator=(const KeptFile&) = delete;
 
@@ -82,8 +83,11 @@ class ReadCache {
   using Entries = std::list<Entry>;  // the least recently used first
   // Files to be removed once no lock is held: a large one takes a while.
   struct Dropped {
-    std::vector<std::shared_ptr<KeptFile>> files;
+    Dropped() = default;
     ~Dropped();
+    Dropped(const Dropped&) = delete;
+    Dropped& operator=(const Dropped&) = delete;
+    std::vector<std::shared_ptr<KeptFile>> files;
   };
 
   // Makes room for `bytes` of `file`; false when there is none, or the file was dropped.

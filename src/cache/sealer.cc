@@ -156,8 +156,9 @@ void Sealer::SealGroup(Lane& lane, std::vector<Work> group, const std::stop_toke
       if (auto st = disk::Stat(work.fd.get())) host_.NoteDurable(work.job, Mark::Of(*st));
     }
     if (!work.failed) {
-      if (auto sealed = Sum(work.fd.get(), work.result, stop); !sealed)
+      if (auto sealed = Sum(work.fd.get(), work.result, stop); !sealed) {
         work.failed = sealed.error();
+      }
     }
     if (stop.stop_requested()) return;
     if (!work.failed) results.push_back(std::move(work.result));

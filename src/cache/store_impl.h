@@ -259,7 +259,7 @@ class StoreImpl final : public Store, private SealHost, private KeeperHost {
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   Status JournalRename(const Moved& moved, const std::string& from, const std::string& to)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
-  void ApplyRename(Moved moved, const std::string& from, const std::string& to)
+  void ApplyRename(Moved&& moved, const std::string& from, const std::string& to)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   void Unlink(Record& record) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   bool HasItemsBeneath(const std::string& path) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);

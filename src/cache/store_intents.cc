@@ -44,8 +44,9 @@ Result<Intent> StoreImpl::BeginIntent(Intent intent) {
   MutexLock lock(mu_);
   intent.id = intents_.empty() ? 1 : intents_.back().id + 1;
   for (const Intent& other : intents_) {
-    if (Collide(intent, other))
+    if (Collide(intent, other)) {
       return Fail(EBUSY, intent.from + ": " + other.from + " is under way");
+    }
   }
   const ItemId goes =
       intent.kind == Intent::Kind::kRemove ? intent.source_item : intent.target_item;

@@ -237,7 +237,7 @@ Status StoreImpl::JournalRename(const Moved& moved, const std::string& from,
   return journal_->PutMemory(**memory);
 }
 
-void StoreImpl::ApplyRename(Moved moved, const std::string& from, const std::string& to) {
+void StoreImpl::ApplyRename(Moved&& moved, const std::string& from, const std::string& to) {
   DropGhost(to);
   DropGhostsBeneath(to);
   const bool remote_entry = ItemAt(from) == nullptr;
@@ -254,8 +254,9 @@ void StoreImpl::ApplyRename(Moved moved, const std::string& from, const std::str
   }
   for (Names::node_type& node : nodes) {
     node.key() = to + node.key().substr(from.size());
-    if (Ghost* ghost = node.mapped().ghost.get())
+    if (Ghost* ghost = node.mapped().ghost.get()) {
       ghost->memory.path = ghost->gone.path = node.key();
+    }
     names_.insert(std::move(node));
   }
   for (auto& [record, next] : moved) Apply(*record, std::move(next));

@@ -48,8 +48,9 @@ Result<Item> StoreImpl::StageRemote(const std::string& path, Ino ino, const Attr
   }
   // Only now: a backing file that has a size and no row would be somebody's lost bytes.
   if (auto shaped = ShapeCopy(layout_.StagedFile(*id), identity.size, attr); !shaped) {
-    if (auto undone = Remove(path, false, std::nullopt); !undone)
+    if (auto undone = Remove(path, false, std::nullopt); !undone) {
       Log::Warning("{}", undone.error().text);
+    }
     return Fail(shaped.error());
   }
   return item;
@@ -147,7 +148,7 @@ Status StoreImpl::HydrationDone(ItemId id) {
   next.error_code = 0;
   next.EditRare([](RareFields& rare) { rare.reason.clear(); });
   next.closed = next.synced = Mark::Of(*st);
-  const auto saved = journal_->Transact([&]() -> Status {
+  auto saved = journal_->Transact([&]() -> Status {
     mu_.AssertHeld();
     if (auto dropped = journal_->DropExtents(id); !dropped) return dropped;
     return journal_->Save(next);

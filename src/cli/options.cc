@@ -171,17 +171,8 @@ std::vector<OptionSpec> Uploading() {
   };
 }
 
-std::vector<OptionSpec> Mounting() {
+std::vector<OptionSpec> Owning() {
   return {
-    {"dir-cache-time", "", kMount, OptionKind::kValue, "DURATION", "5m",
-     "how long a listing of a remote directory is believed",
-     Duration([](Config& c) -> auto& { return c.dir_cache_time; })},
-    {"attr-memory", "", kMount, OptionKind::kValue, "N", "1000000",
-     "remember modes, owners, times and xattrs of at most N uploaded files and directories",
-     Number([](Config& c) -> auto& { return c.attr_memory; }, 1000, 100'000'000)},
-    {"attr-timeout", "", kMount, OptionKind::kValue, "DURATION", "1s",
-     "how long the kernel keeps attributes of files that are being written",
-     Duration([](Config& c) -> auto& { return c.mount.attr_timeout; })},
     {"uid", "", kMount, OptionKind::kValue, "ID", std::to_string(::getuid()),
      "owner of files that came from elsewhere",
      Number([](Config& c) -> auto& { return c.mount.uid; }, 0, kMaxId)},
@@ -193,6 +184,20 @@ std::vector<OptionSpec> Mounting() {
      Permissions([](Config& c) -> auto& { return c.mount.dir_mode; })},
     {"file-perms", "", kMount, OptionKind::kValue, "OCTAL", "0666", "permissions of files",
      Permissions([](Config& c) -> auto& { return c.mount.file_mode; })},
+  };
+}
+
+std::vector<OptionSpec> Mounting() {
+  return {
+    {"dir-cache-time", "", kMount, OptionKind::kValue, "DURATION", "5m",
+     "how long a listing of a remote directory is believed",
+     Duration([](Config& c) -> auto& { return c.dir_cache_time; })},
+    {"attr-memory", "", kMount, OptionKind::kValue, "N", "1000000",
+     "remember modes, owners, times and xattrs of at most N uploaded files and directories",
+     Number([](Config& c) -> auto& { return c.attr_memory; }, 1000, 100'000'000)},
+    {"attr-timeout", "", kMount, OptionKind::kValue, "DURATION", "1s",
+     "how long the kernel keeps attributes of files that are being written",
+     Duration([](Config& c) -> auto& { return c.mount.attr_timeout; })},
     {"allow-other", "", kMount, OptionKind::kSwitch, "", "", "let other users in",
      Switch([](Config& c) -> auto& { return c.mount.allow_other; })},
     {"links", "-l", kMount, OptionKind::kSwitch, "", "",
@@ -282,7 +287,8 @@ std::vector<OptionSpec> Logging() {
 
 std::vector<OptionSpec> MakeTable() {
   std::vector<OptionSpec> table;
-  for (const auto& part : {Connection(), Uploading(), Mounting(), Asking(), Serving(), Logging()}) {
+  for (const auto& part :
+       {Connection(), Uploading(), Mounting(), Owning(), Asking(), Serving(), Logging()}) {
     table.insert(table.end(), part.begin(), part.end());
   }
   return table;

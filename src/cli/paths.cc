@@ -19,7 +19,7 @@ std::string HashName(const std::string& text) {
 // $`variable`, or ~/`below`; empty without either. XDG: a relative value counts as unset.
 std::string XdgHome(const Environment& environment, const std::string& variable,
                     const std::string& below) {
-  const std::string set = Lookup(environment, variable);
+  std::string set = Lookup(environment, variable);
   if (set.starts_with("/")) return set;
   const std::string home = Lookup(environment, "HOME");
   return home.starts_with("/") ? home + "/" + below : "";

@@ -73,8 +73,9 @@ Result<Settings> ReadTomlFile(const std::string& path) {
                                       DidYouMean(name, OptionNames())));
     }
     std::optional<Values> values = AsValues(node, option->kind == OptionKind::kList);
-    if (!values)
+    if (!values) {
       return Fail(EINVAL, fmt::format("{}: '{}' has a value of a wrong type", where, name));
+    }
     settings[option->name] = std::move(*values);
   }
   return settings;

@@ -88,8 +88,9 @@ Status MakeDirs(const std::string& path, mode_t mode) {
   for (size_t end = 1; end <= path.size(); ++end) {
     if (end != path.size() && path[end] != '/') continue;
     const std::string part = path.substr(0, end);
-    if (::mkdir(part.c_str(), mode) < 0 && errno != EEXIST)
+    if (::mkdir(part.c_str(), mode) < 0 && errno != EEXIST) {
       return FailErrno(errno, "mkdir " + part);
+    }
   }
   struct stat st {};
   if (::stat(path.c_str(), &st) < 0) return FailErrno(errno, "stat " + path);

@@ -315,8 +315,9 @@ bool Filesystem::SettleChanges(const std::stop_token& stop) {
     Log::Notice(
         "{}: {}", Words(*intent),
         ended == Ended::kHappened ? "the server has done it" : "the server has not done it");
-    if (ended == Ended::kHappened)
+    if (ended == Ended::kHappened) {
       settled = FollowServer(*intent, cache::Store::Caller::kWasRefused);
+    }
     if (ended == Ended::kNot) settled = rooms_.store.DropIntent(intent->id);
     if (!settled) Log::Error("{}: {}", Words(*intent), settled.error().text);
     LeaveChange(*intent);

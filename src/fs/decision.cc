@@ -70,8 +70,9 @@ SettlingStep Decide(const cache::Intent& intent, const Evidence& evidence, bool 
   // While an old version is moved, an upload may put the newer one in its place, and that is moved.
   const bool newer_arrived = intent.newer_here && evidence.to && !evidence.from &&
                              !evidence.passing_at_from && !evidence.passing_at_to;
-  if (arrived || newer_arrived)
+  if (arrived || newer_arrived) {
     return evidence.aside ? SettlingStep::kDropAside : SettlingStep::kHappened;
+  }
   if (evidence.passing_at_to) {
     return forward && !evidence.to ? SettlingStep::kNameThere : SettlingStep::kMoveBack;
   }

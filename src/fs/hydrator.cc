@@ -148,8 +148,9 @@ Status Hydrator::CheckVersion(const cache::Item& item, const std::stop_token& st
   const auto listing = rooms_.dirs.Refresh(Parent(path), rooms_.clock.Now(), stop);
   if (!listing) return Fail(listing.error());
   const remote::Entry* entry = Find(*listing, path);
-  if (entry == nullptr)
+  if (entry == nullptr) {
     return Fail(ESTALE, path + " was deleted on the server while only a part of it was here");
+  }
   if (item.replaced && !cache::SameVersion(IdentityOf(*entry), *item.replaced)) {
     return ChangedRemotely(path);
   }

@@ -103,7 +103,7 @@ Result<EntryReply> Filesystem::MakeDir(Call& call, cache::Ino parent, const std:
   const bool virtual_root = *dir == nodes_.root() && options_.remote_folder == "/";
   if (virtual_root || (options_.sync_metadata && !IsStaged(*dir))) {
     SlowLane lane(lane_, call);
-    const auto made = MakeRemoteDir(lane, *dir, name, attr);
+    auto made = MakeRemoteDir(lane, *dir, name, attr);
     // A server that was never reached: staged, on trust, as files are.
     if (made || reached_ || options_.sync_metadata || made.error().code != EIO) return made;
   }

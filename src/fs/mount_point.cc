@@ -72,8 +72,9 @@ bool UnmountByHelper(const std::string& path) {
   std::string target = path;
   char* arguments[] = {program.data(), flags.data(), target.data(), nullptr};
   pid_t child = 0;
-  if (posix_spawnp(&child, program.c_str(), nullptr, nullptr, arguments, environ) != 0)
+  if (posix_spawnp(&child, program.c_str(), nullptr, nullptr, arguments, environ) != 0) {
     return false;
+  }
   int status = 0;
   while (waitpid(child, &status, 0) < 0 && errno == EINTR) {
   }

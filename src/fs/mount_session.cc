@@ -150,6 +150,7 @@ Session::~Session() {
 Status Session::Start() {
   std::vector<std::string> words = Arguments(options_);
   std::vector<char*> pointers;
+  pointers.reserve(words.size());
   for (std::string& word : words) pointers.push_back(word.data());
   fuse_args arguments = FUSE_ARGS_INIT(static_cast<int>(pointers.size()), pointers.data());
   fuse_set_log_func(LogFromLibfuse);
@@ -183,7 +184,8 @@ Status Session::Run(const std::function<void()>& ready) {
     // What an earlier run left undecided is settled while the mount serves already.
     const std::jthread settler = StartThread(
         "mount-settle", [this](const std::stop_token& stop) { filesystem_.SettleLoop(stop); });
-    const std::jthread ender = StartThread("mount-exit", [&](std::stop_token) { EndLoop(self); });
+    const std::jthread ender =
+        StartThread("mount-exit", [&](const std::stop_token&) { EndLoop(self); });
     struct fuse_loop_config* config = fuse_loop_cfg_create();
     fuse_loop_cfg_set_clone_fd(config, 1);
     // Threads beyond the workers come when all are busy, and go afterwards.

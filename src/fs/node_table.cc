@@ -97,7 +97,7 @@ NodePtr NodeTable::LinkAndCount(const NodePtr& parent, const std::string& name, 
   }
   NodePtr& node = nodes_[ino];
   if (!node) node = std::make_shared<Node>(ino, kind);
-  const NodePtr result = node;
+  NodePtr result = node;
   Node::Links& links = result->links;
   ++links.lookups;
   if (links.linked && links.parent == parent && links.name == name) return result;

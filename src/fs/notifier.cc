@@ -6,7 +6,7 @@ namespace outboxfs::fs {
 
 Notifier::Notifier(KernelCache& kernel)
     : kernel_(kernel),
-      thread_(StartThread("notifier", [this](std::stop_token stop) { Run(stop); })) {}
+      thread_(StartThread("notifier", [this](const std::stop_token& stop) { Run(stop); })) {}
 
 Notifier::~Notifier() = default;
 

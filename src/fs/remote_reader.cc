@@ -113,7 +113,7 @@ Status RemoteReader::State::Read(const std::string& path, uint64_t file_size,
       if (!window) window = AddForReaderLocked(path, missing);
       window->begun = true;
     }
-    const Status status = Fetch(window, stop);
+    Status status = Fetch(window, stop);
     {
       MutexLock lock(mu_);
       fetching_ = false;
@@ -139,8 +139,7 @@ Status RemoteReader::State::Fetch(const WindowPtr& window, const std::stop_token
   }
   const auto bytes = window->block.bytes();
   const bool had = kept && kept->Read(bytes, window->range.begin);
-  const Status status =
-      had ? Status() : downloads_.Fetch(window->path, window->range.begin, bytes, stop);
+  Status status = had ? Status() : downloads_.Fetch(window->path, window->range.begin, bytes, stop);
   {
     MutexLock lock(mu_);
     if (status) {

@@ -20,6 +20,8 @@ class Digest {
   Digest(HashType type, uint64_t file_size, uint32_t block_size = 0);
   Digest(Digest&&) noexcept;
   Digest& operator=(Digest&&) noexcept;
+  Digest(const Digest&) = delete;
+  Digest& operator=(const Digest&) = delete;
   ~Digest();
 
   void Update(std::span<const std::byte> data);

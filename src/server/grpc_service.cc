@@ -130,7 +130,7 @@ Status GrpcService::FindFileByPath(Context* context,
   return Handle("FindFileByPath", *context, [&] {
     clouddrive::FindFileByPathRequest inner;
     inner.set_path(request->parentpath() + "/" + request->path());
-    const Status known = ToInner({inner.mutable_path()}, true);
+    Status known = ToInner({inner.mutable_path()}, true);
     return known.ok() ? parts_.names.Find(inner, reply) : known;
   });
 }
@@ -141,7 +141,7 @@ Status GrpcService::CreateFolder(Context* context, const clouddrive::CreateFolde
       "CreateFolder", *context,
       [&] {
         clouddrive::CreateFolderRequest inner = *request;
-        const Status known = ToInner({inner.mutable_parentpath()});
+        Status known = ToInner({inner.mutable_parentpath()});
         return known.ok() ? parts_.names.CreateFolder(inner, reply) : known;
       },
       reply->mutable_result());
@@ -151,7 +151,7 @@ Status GrpcService::RenameFile(Context* context, const clouddrive::RenameFileReq
                                clouddrive::FileOperationResult* reply) {
   const auto work = [&] {
     clouddrive::RenameFileRequest inner = *request;
-    const Status known = ToInner({inner.mutable_thefilepath()});
+    Status known = ToInner({inner.mutable_thefilepath()});
     if (known.ok()) parts_.names.Rename({inner}, reply);
     return known;
   };
@@ -178,7 +178,7 @@ Status GrpcService::MoveFile(Context* context, const clouddrive::MoveFileRequest
     for (std::string& path : *inner.mutable_thefilepaths()) {
       if (Status known = ToInner({&path}); !known.ok()) return known;
     }
-    const Status known = ToInner({inner.mutable_destpath()});
+    Status known = ToInner({inner.mutable_destpath()});
     if (known.ok()) parts_.names.Move(inner, reply);
     return known;
   };
@@ -189,7 +189,7 @@ Status GrpcService::DeleteFile(Context* context, const clouddrive::FileRequest* 
                                clouddrive::FileOperationResult* reply) {
   const auto work = [&] {
     std::string inner = request->path();
-    const Status known = ToInner({&inner});
+    Status known = ToInner({&inner});
     if (known.ok()) parts_.names.Delete({inner}, reply);
     return known;
   };
@@ -213,7 +213,7 @@ Status GrpcService::GetSpaceInfo(Context* context, const clouddrive::FileRequest
                                  clouddrive::SpaceInfo* reply) {
   return Handle("GetSpaceInfo", *context, [&] {
     clouddrive::FileRequest inner = *request;
-    const Status known = ToInner({inner.mutable_path()}, true);
+    Status known = ToInner({inner.mutable_path()}, true);
     return known.ok() ? parts_.names.GetSpace(inner, reply) : known;
   });
 }
@@ -223,7 +223,7 @@ Status GrpcService::GetDownloadUrlPath(Context* context,
                                        clouddrive::DownloadUrlPathInfo* reply) {
   return Handle("GetDownloadUrlPath", *context, [&] {
     clouddrive::GetDownloadUrlPathRequest inner = *request;
-    const Status known = ToInner({inner.mutable_path()});
+    Status known = ToInner({inner.mutable_path()});
     return known.ok() ? parts_.names.GetLink(inner, reply) : known;
   });
 }
@@ -267,7 +267,7 @@ Status GrpcService::StartRemoteUpload(Context* context,
                                       clouddrive::RemoteUploadStarted* reply) {
   return Handle("StartRemoteUpload", *context, [&] {
     clouddrive::StartRemoteUploadRequest inner = *request;
-    const Status known = ToInner({inner.mutable_file_path()});
+    Status known = ToInner({inner.mutable_file_path()});
     return known.ok() ? parts_.uploads.Start(inner, reply) : known;
   });
 }

@@ -134,7 +134,7 @@ grpc::Status NamespaceService::CreateFolder(const clouddrive::CreateFolderReques
   *reply->mutable_foldercreated() = ToFile(*made, *knobs);
   auto message = ChangeMessage(FileSystemChange::CREATE, made->path, true);
   *message.mutable_filesystemchange()->mutable_thefile() = ToFile(*made, *knobs);
-  PushChange(std::move(message));
+  PushChange(message);
   return grpc::Status::OK;
 }
 
@@ -251,7 +251,7 @@ grpc::Status NamespaceService::GetLink(const clouddrive::GetDownloadUrlPathReque
   return grpc::Status::OK;
 }
 
-void NamespaceService::PushChange(clouddrive::CloudDrivePushMessage message) {
+void NamespaceService::PushChange(const clouddrive::CloudDrivePushMessage& message) {
   if (knobs_.Get()->push_changes) push_.Send(message);
 }
 
@@ -261,7 +261,7 @@ void NamespaceService::PushRename(const std::string& from, const std::string& to
   auto message = ChangeMessage(FileSystemChange::RENAME, from, entry->is_directory);
   message.mutable_filesystemchange()->set_newpath(to);
   *message.mutable_filesystemchange()->mutable_thefile() = ToFile(*entry, *knobs_.Get());
-  PushChange(std::move(message));
+  PushChange(message);
 }
 
 }  // namespace outboxfs::server

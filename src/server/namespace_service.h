@@ -50,7 +50,7 @@ class NamespaceService {
   Result<std::string> RenameOne(const clouddrive::RenameFileRequest& request);
   Status DeleteOne(const std::string& path);
   std::vector<Entry> PendingIn(const std::string& folder) const;
-  void PushChange(clouddrive::CloudDrivePushMessage message);
+  void PushChange(const clouddrive::CloudDrivePushMessage& message);
   void PushRename(const std::string& from, const std::string& to);
 
   const KnobStore& knobs_;

@@ -3,10 +3,10 @@
 #include <gtest/gtest.h>
 #include <httplib.h>
 
-#include <cstdlib>
 #include <filesystem>
 
 #include "raw_client.h"
+#include "support/key_pair.h"
 
 namespace outboxfs::test {
 namespace {
@@ -194,25 +194,18 @@ TEST_F(Download, MoreConnectionsThanThreadsAreServed) {
   for (auto& client : idle) EXPECT_EQ(client->Get(link)->body.size(), 1U << 20);
 }
 
-// Makes a self-signed certificate for localhost; false when there is no openssl program.
-bool MakeCertificate(const TempDir& dir) {
-  const std::string command =
-      "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 "
-      "-subj /CN=localhost -addext subjectAltName=DNS:localhost,IP:127.0.0.1 -keyout '" +
-      dir / "key.pem" + "' -out '" + dir / "cert.pem" + "' 2>/dev/null";
-  return std::system(command.c_str()) == 0;
-}
-
 TEST(Tls, CallsUploadsAndDownloadsWork) {
   TempDir dir;
-  ASSERT_TRUE(MakeCertificate(dir));
+  const test::KeyPair pair = test::MakeKeyPair();
+  WriteFile(dir / "key.pem", pair.key);
+  WriteFile(dir / "cert.pem", pair.cert);
   server::ServerOptions options;
   options.tls_cert_file = dir / "cert.pem";
   options.tls_key_file = dir / "key.pem";
   TestServer server(options);
   WriteFile(server.Local("/f"), "secret bytes");
   grpc::SslCredentialsOptions ssl;
-  ssl.pem_root_certs = ReadWholeFile(dir / "cert.pem");
+  ssl.pem_root_certs = pair.cert;
   const auto stub = clouddrive::CloudDriveFileSrv::NewStub(
       grpc::CreateChannel(server->endpoint(), grpc::SslCredentials(ssl)));
   grpc::ClientContext context;
