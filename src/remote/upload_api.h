@@ -55,13 +55,13 @@ struct StartRequest {
 struct ReadRequest {
   uint64_t offset = 0;
   uint64_t length = 0;
-  bool lazy_read = false;  // part of the server's key: echoed exactly
-  auto operator<=>(const ReadRequest&) const = default;
+  bool lazy_read = false;                                // part of the server's key: echoed exactly
+  auto operator<=>(const ReadRequest&) const = default;  // NOLINT(modernize-use-nullptr)
 };
 struct HashRequest {
   uint32_t type = 0;        // as on the wire: may be a type that we do not know
   uint32_t block_size = 0;  // bytes; 0: no block hashes wanted
-  auto operator<=>(const HashRequest&) const = default;
+  auto operator<=>(const HashRequest&) const = default;  // NOLINT(modernize-use-nullptr)
 };
 struct StatusChange {
   UploadStatus status = UploadStatus::kWaitForPreprocessing;

@@ -9,7 +9,7 @@ namespace outboxfs::server {
 Result<std::string> InnerPath(const std::string& path, const Knobs& knobs, bool above) {
   if (knobs.token_root.empty()) return path;  // the service normalises and answers for it
   if (knobs.token_root_is_root) return knobs.token_root + "/" + path;
-  const Result<std::string> clean = NormalizePath(path);
+  Result<std::string> clean = NormalizePath(path);
   if (!clean) return Fail(clean.error());
   const bool on_the_way = above && IsWithin(knobs.token_root, *clean);
   if (on_the_way || IsWithin(*clean, knobs.token_root)) return clean;

@@ -125,7 +125,7 @@ grpc::Status UploadService::ReadData(const clouddrive::RemoteReadDataUpload& pie
       return grpc::Status::OK;
     case Task::Answer::kUnknownUpload: {
       bool success = false;
-      const grpc::Status status = UnknownId(&success);
+      grpc::Status status = UnknownId(&success);
       reply->set_success(success);
       if (!success) reply->set_error_message("Upload session not found");
       return status;

@@ -128,7 +128,7 @@ Result<bool> DeleteResults(const Rooms& rooms, const Leftover& leftover, Ending 
                               leftover.carried_to};
   for (const std::string& path : paths) {
     if (path.empty() || path == leftover.keep_path) continue;
-    const Result<bool> deleted = DeleteResult(rooms, leftover, path, ending, stop);
+    Result<bool> deleted = DeleteResult(rooms, leftover, path, ending, stop);
     if (!deleted) return deleted;
     any |= *deleted;
   }

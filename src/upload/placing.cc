@@ -126,9 +126,8 @@ Status CheckIsNotOld(const Rooms& rooms, const cache::Item& item, const cache::I
   return Fail(EAGAIN, "the server still shows the old " + item.path + " that it has deleted");
 }
 
-Status TakeStep(const Rooms& rooms, const PlacingJob& job, const cache::Item& item,
-                const PlacingStep& step, const Removed& removed, std::string& step_to,
-                const std::stop_token& stop) {
+Status TakeStep(const Rooms& rooms, const cache::Item& item, const PlacingStep& step,
+                const Removed& removed, std::string& step_to, const std::stop_token& stop) {
   const std::string& from = item.upload_path;
   step_to = step.to;
   const Status sent = Send(rooms, from, step, stop);
@@ -140,14 +139,14 @@ Status TakeStep(const Rooms& rooms, const PlacingJob& job, const cache::Item& it
   if (!ours) return Fail(ours.error());
   if (Status right = CheckIsNotOld(rooms, item, *ours, removed, begun, stop); !right) return right;
   Log::Debug("placed {} at {}", from, step.to);
-  return rooms.store.SetUploadPath(job.item, job.generation, step.to);
+  return rooms.store.SetUploadPath(item.id, item.generation, step.to);
 }
 
-Status TakeNextStep(const Rooms& rooms, const PlacingJob& job, const cache::Item& item,
-                    const std::string& target, std::string& step_to, const std::stop_token& stop) {
+Status TakeNextStep(const Rooms& rooms, const cache::Item& item, const std::string& target,
+                    std::string& step_to, const std::stop_token& stop) {
   const Result<bool> there = DirIsThere(rooms, item, target, stop);
   if (!there) return Fail(there.error());
-  if (*there) return rooms.store.SetUploadPath(job.item, job.generation, target);
+  if (*there) return rooms.store.SetUploadPath(item.id, item.generation, target);
   const std::string temp = NameOf(rooms.TempPath(item.id, target));
   const PlacingStep step = NextStep(item.upload_path, target, temp);
   Removed removed;
@@ -156,7 +155,7 @@ Status TakeNextStep(const Rooms& rooms, const PlacingJob& job, const cache::Item
     if (!old) return Fail(old.error());
     removed = *std::move(old);
   }
-  return TakeStep(rooms, job, item, step, removed, step_to, stop);
+  return TakeStep(rooms, item, step, removed, step_to, stop);
 }
 
 }  // namespace
@@ -180,8 +179,8 @@ Status Place(const Rooms& rooms, const PlacingJob& job, std::string& step_to,
     if (item->upload_path != target) {
       if (Status free = rooms.CheckNotBusy(target); !free) return free;
       not_before = rooms.clock.Now();  // the step's own listing serves below
-      if (Status taken = TakeNextStep(rooms, job, *item, target, step_to, stop); !taken)
-        return taken;
+      Status taken = TakeNextStep(rooms, *item, target, step_to, stop);
+      if (!taken) return taken;
       continue;
     }
     const auto ours = FindOurs(rooms, *item, target, not_before, stop);
@@ -199,8 +198,7 @@ Status StepAside(const Rooms& rooms, const PlacingJob& job, std::string& step_to
   if (!item || item->generation != job.generation) return Fail(ESTALE, "changed meanwhile");
   const std::string temp = rooms.TempPath(item->id, item->upload_path);
   if (item->upload_path == temp) return {};
-  return TakeStep(rooms, job, *item, {PlacingStep::Kind::kRename, temp}, std::nullopt, step_to,
-                  stop);
+  return TakeStep(rooms, *item, {PlacingStep::Kind::kRename, temp}, std::nullopt, step_to, stop);
 }
 
 }  // namespace outboxfs::upload
