@@ -124,7 +124,10 @@ Task::Step Task::StartLocked(const Knobs& knobs) {
     if (status_ != Info::Inqueue) StatusLocked(Info::Inqueue);
     return Step::kWait;
   }
-  if (EnterLocked(Phase::kPreprocessing, knobs) == Step::kWait) return Step::kWait;
+  if (EnterLocked(Phase::kPreprocessing, knobs) == Step::kWait) {
+    if (!std::exchange(said_waits_, true)) StatusLocked(Info::WaitforPreprocessing);
+    return Step::kWait;
+  }
   StatusLocked(Info::Preprocessing);
   return Step::kAgain;
 }

@@ -148,6 +148,7 @@ class Task : public std::enable_shared_from_this<Task> {
   std::string device_ ABSL_GUARDED_BY(mu_);
   Phase phase_ ABSL_GUARDED_BY(mu_) = Phase::kNone;
   UploadStatus status_ ABSL_GUARDED_BY(mu_) = clouddrive::UploadFileInfo::WaitforPreprocessing;
+  bool said_waits_ ABSL_GUARDED_BY(mu_) = false;  // held before its preprocessing, and told so
   std::string error_ ABSL_GUARDED_BY(mu_);
   bool ended_ ABSL_GUARDED_BY(mu_) = false;
   bool suspended_ ABSL_GUARDED_BY(mu_) = false;  // the private file stays

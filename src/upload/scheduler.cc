@@ -61,7 +61,8 @@ Scheduler::Scheduler(const Rooms& rooms)
       pen_(kPenCapacity, kPenPatience),
       workers_(static_cast<size_t>(rooms.options.transfers) + 2),
       reads_(rooms.uploads, rooms.store, rooms.clock, ReadOptions(rooms.options), *this),
-      hasher_(rooms.uploads, rooms.store, rooms.clock, HasherOptions{}, *this),
+      hasher_(rooms.uploads, rooms.store, rooms.clock,
+              HasherOptions{.report_every = rooms.options.hash_report_every}, *this),
       channel_(rooms.uploads, *this, ChannelOptions{rooms.store.device_id()}) {
   thread_ = StartThread("obx-scheduler", [this](const std::stop_token& stop) { RunLoop(stop); });
   channel_.Start();

@@ -47,6 +47,8 @@ struct UploadOptions {
   std::chrono::nanoseconds verify_patience = std::chrono::minutes(2);
   // An upload from which nothing was heard for this long is looked up.
   std::chrono::nanoseconds silence = std::chrono::seconds(60);
+  // Between two messages about a hash that is being computed.
+  std::chrono::nanoseconds hash_report_every = std::chrono::milliseconds(250);
 };
 
 // Where an item is, finer than its journalled state; one word each in status.

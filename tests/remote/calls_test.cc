@@ -37,6 +37,9 @@ TEST_F(CallsTest, ReadsAreRepeatedWhenTheServerIsAwayForAMoment) {
   server_.FailNext("FindFileByPath", kUnavailable, 2);
   EXPECT_TRUE(names_.Find("/x", {}));
   EXPECT_EQ(server_.Count("FindFileByPath"), 3);
+  server_.FailNext("FindFileByPath", {grpc::DEADLINE_EXCEEDED, ""});
+  EXPECT_TRUE(names_.Find("/y", {}));
+  EXPECT_EQ(server_.Count("FindFileByPath"), 5);
 }
 
 TEST_F(CallsTest, ReadsAreNotRepeatedForEver) {

@@ -189,6 +189,35 @@ TEST(Hashes, SilenceBringsTheRequestAgain) {
   }));
 }
 
+// Whether the machine was quick enough to tell is measured, and else tried again.
+TEST(Hashes, ProgressKeepsTheRequestFromComingAgain) {
+  Knobs knobs;
+  knobs.hashes = {{2, 0}};
+  knobs.hash_repeat = 400ms;
+  TestServer server(knobs);
+  RawClient client(server);
+  using Clock = std::chrono::steady_clock;
+  for (int attempt = 0; attempt < 10; ++attempt) {
+    const auto channel = client.Open();
+    const auto begun = Clock::now();
+    const std::string id = client.Start("/f" + std::to_string(attempt), 3);
+    Clock::duration longest{};
+    for (auto last = begun; last < begun + 3 * knobs.hash_repeat;) {
+      ASSERT_TRUE(client.SendHash(id, 2, "").ok());
+      longest = std::max(longest, Clock::now() - last);
+      last = Clock::now();
+    }
+    if (longest >= knobs.hash_repeat / 2) continue;
+    const auto events = channel->events();
+    EXPECT_EQ(std::count_if(events.begin(), events.end(),
+                            [](const Event& e) { return e.has_hash_data(); }),
+              1);
+    return;
+  }
+  ADD_FAILURE() << "never were two progress messages less than " << knobs.hash_repeat.count() / 2
+                << " ms apart";
+}
+
 TEST(Rapid, KnownContentEndsTheUploadInsideItsStart) {
   TestServer server;
   RawClient client(server);

@@ -327,9 +327,12 @@ TEST(Upload, CanBeHeldBeforeEveryPhase) {
     const auto answer_hash = [&](const auto& /*ask*/) {
       client.SendHash(id, 2, "a9993e364706816aba3e25717850c26c9cd0d89d");
     };
-    // Statuses and requests of the phases before the held one: Preprocessing, hash request.
-    const size_t before = phase == Phase::kPreprocessing ? 0 : phase == Phase::kHashing ? 1 : 2;
+    // What is said before the held phase: one status, and before the transfer the hash request.
+    const size_t before = phase == Phase::kTransferring ? 2 : 1;
     ASSERT_TRUE(channel->AwaitCount(before));
+    EXPECT_EQ(channel->events().front().status_changed().status(),
+              phase == Phase::kPreprocessing ? UploadStatus::WaitforPreprocessing
+                                             : UploadStatus::Preprocessing);
     if (phase == Phase::kTransferring) answer_hash(0);
     EXPECT_EQ(server->counters().reads_asked, 0U);
     EXPECT_EQ(server->counters().hashes_asked, phase == Phase::kTransferring ? 1U : 0U);

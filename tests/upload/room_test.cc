@@ -321,6 +321,43 @@ TEST_F(RoomTest, AHashThatIsAskedTwiceIsComputedOnceAndSentTwice) {
   EXPECT_TRUE(room().store().Get(id)->digests.contains(1));
 }
 
+// Without news the server asks again, and at last gives up (docs/PROTOCOL.md, rule 6).
+TEST_F(RoomTest, AHashThatTakesLongIsReportedOnTheWay) {
+  options_.hash_report_every = 0ns;  // after each piece of 1 MiB
+  const std::string content = Pattern((2 << 20) + 5);
+  Started("/f", content);
+  api_.Send({"u1", HashRequest{2, 0}});
+  ASSERT_TRUE(api_.Await([&] { return !api_.Hashes().empty() && api_.Hashes().back().hash; }));
+  const auto reports = api_.Hashes();
+  ASSERT_EQ(reports.size(), 4U);
+  for (size_t i = 0; i < 3; ++i) {
+    EXPECT_EQ(reports[i].hash, std::nullopt);
+    EXPECT_EQ(reports[i].bytes_hashed, std::min<uint64_t>((i + 1) << 20, content.size()));
+    EXPECT_EQ(reports[i].total_bytes, content.size());
+    EXPECT_EQ(reports[i].type, HashType::kSha1);
+  }
+  EXPECT_EQ(reports[3].hash, HashesOf(content)[HashType::kSha1]);
+}
+
+TEST_F(RoomTest, AHashThatIsCutShortEndsWithAMessageWithoutValue) {
+  options_.hash_report_every = 0ns;
+  const auto id = Started("/f", Pattern(2 << 20));
+  api_.Hold("ReportHash");
+  api_.Send({"u1", HashRequest{2, 0}});
+  ASSERT_TRUE(api_.AwaitCount("ReportHash", 1));  // in the middle of the pass
+  ASSERT_TRUE(room().store().BeginWrite(id));     // this upload is not wanted any more
+  ASSERT_TRUE(api_.AwaitCount("ReportHash", 2));
+  api_.Release("ReportHash");
+  ASSERT_TRUE(api_.Await([&] { return !api_.Hashes().empty(); }));
+  const auto reports = api_.Hashes();
+  ASSERT_EQ(reports.size(), 1U);  // the one that was held never arrived
+  EXPECT_EQ(reports[0].upload_id, "u1");
+  EXPECT_EQ(reports[0].type, HashType::kSha1);
+  EXPECT_EQ(reports[0].hash, std::nullopt);
+  EXPECT_EQ(reports[0].bytes_hashed, 1U << 20);
+  ASSERT_TRUE(room().store().EndWrite(id, false));
+}
+
 TEST_F(RoomTest, ARetrySendsTheHashesThatAreKnownAndHashesNothingAgain) {
   const auto id = Started("/f", "content");
   api_.Send({"u1", HashRequest{2, 0}});
