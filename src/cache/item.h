@@ -4,6 +4,7 @@
 
 #include <sys/types.h>
 
+#include <cerrno>
 #include <cstdint>
 #include <map>
 #include <optional>
@@ -63,6 +64,10 @@ struct Identity {
 // writeTime (to the second), where both sides have them, must agree.
 bool SameVersion(const Identity& a, const Identity& b);
 
+// The error of a parked file that the server reports and shows as uploaded, with nothing to prove
+// that those are our bytes.
+inline constexpr int kUnprovenCode = ENODATA;
+
 // A snapshot of one item.
 struct Item {
   ItemId id = 0;
@@ -88,13 +93,14 @@ struct Item {
   // Itself, since Start: `replaced` says nothing of `path`. Not with a directory, which takes along
   // what `replaced` is about.
   bool renamed = false;
-  bool based = false;  // its bytes are a change of the version `replaced`; until the next Start
+  bool based = false;     // its bytes are a change of the version `replaced`; until the next Start
+  bool accepted = false;  // a person vouches for what stands on the server; until the next Start
   std::optional<Identity> sent;  // size and digests (as far as known) of what is going up
 
   // The last failure.
   int attempts = 0;           // since the last success or seal
   int64_t not_before_ns = 0;  // wall time of the next try; 0: now
-  int error_code = 0;         // errno; 0 none
+  int error_code = 0;         // errno; 0 none; kUnprovenCode
   std::string reason;         // words for a person: why parked, backing off, held or interrupted
 };
 

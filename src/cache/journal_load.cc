@@ -62,6 +62,7 @@ void ReadFlags(Columns& columns, Row& row) {
   row.attr_changed = (flags & 4) != 0;
   row.renamed = (flags & 8) != 0;
   row.based = (flags & 16) != 0;
+  row.accepted = (flags & 32) != 0;
 }
 
 // "" is none.

@@ -150,7 +150,7 @@ void Keeper::RemoveDoomed() {
   }
   std::vector<ItemId> removed;
   for (const Doomed& one : doomed) {
-    const auto gone = UseAgain(one) ? Status{} : disk::Remove(layout_.StagedFile(one.id));
+    const Status gone = Dispose(one);
     if (gone) {
       removed.push_back(one.id);
     } else {
@@ -160,6 +160,11 @@ void Keeper::RemoveDoomed() {
     bytes_to_remove_ -= one.disk_bytes;
   }
   host_.BytesRemoved(removed);
+}
+
+Status Keeper::Dispose(const Doomed& doomed) {
+  if (doomed.keepsake && host_.Keep(doomed.id, *doomed.keepsake)) return {};
+  return UseAgain(doomed) ? Status{} : disk::Remove(layout_.StagedFile(doomed.id));
 }
 
 // Only a file that nobody has open: an old descriptor must not show another file's bytes.

@@ -8,15 +8,25 @@
 
 #include <deque>
 #include <functional>
+#include <memory>
+#include <string>
 #include <thread>
 #include <vector>
 
 #include "cache/dirty_dirs.h"
 #include "cache/layout.h"
+#include "cache/row.h"
 #include "common/clock.h"
 #include "common/mutex.h"
 
 namespace outboxfs::cache {
+
+// The bytes of an uploaded file, which are worth keeping for a while.
+struct Keepsake {
+  std::string path;
+  Identity version;
+  Mark seal;
+};
 
 // What the keeper needs of its owner. Called from its thread (ReserveIds from others too), without
 // a lock of the keeper.
@@ -29,6 +39,8 @@ class KeeperHost {
   virtual Status Barrier() = 0;
   // The backing files of these ids are no more.
   virtual void BytesRemoved(const std::vector<ItemId>& ids) = 0;
+  // Takes over the backing file of `id`; false: it is removed.
+  virtual bool Keep(ItemId id, const Keepsake& keepsake) = 0;
   // About every two seconds.
   virtual void Tick() = 0;
 };
@@ -39,7 +51,8 @@ class Keeper {
   struct Doomed {
     ItemId id = 0;
     uint64_t disk_bytes = 0;
-    bool reusable = false;  // nobody can be about to open it
+    bool reusable = false;                               // nobody can be about to open it
+    std::shared_ptr<const Keepsake> keepsake = nullptr;  // null: to be removed
   };
 
   // All must outlive the Keeper.
@@ -67,6 +80,7 @@ class Keeper {
   void WaitForWork(const std::stop_token& stop, SteadyTime deadline) ABSL_LOCKS_EXCLUDED(mu_);
   void Refill() ABSL_LOCKS_EXCLUDED(mu_);
   void RemoveDoomed() ABSL_LOCKS_EXCLUDED(mu_);
+  Status Dispose(const Doomed& doomed);
   bool UseAgain(const Doomed& doomed) ABSL_LOCKS_EXCLUDED(mu_);
   void Rest() ABSL_LOCKS_EXCLUDED(mu_);
   Status MakeBackingFile(ItemId id);

@@ -17,6 +17,11 @@ constexpr uint64_t kLookEvery = 64 << 20;
 
 constexpr uint64_t kDirectAlignment = 4096;
 
+// Known by its size alone: it could be any.
+bool IsWeak(const Identity& version) {
+  return version.digests.empty() && version.id.empty() && version.mtime_ns == 0;
+}
+
 bool IsAligned(std::span<const std::byte> data, uint64_t offset) {
   const auto at = reinterpret_cast<uintptr_t>(data.data());
   return (at | offset | data.size()) % kDirectAlignment == 0;
@@ -110,21 +115,50 @@ ReadCache::Dropped::~Dropped() {
 }
 
 std::shared_ptr<KeptFile> ReadCache::Open(const std::string& path, const Identity& version) {
-  if (version.digests.empty() && version.id.empty() && version.mtime_ns == 0) return nullptr;
+  if (IsWeak(version)) return nullptr;
   MutexLock lock(mu_);
   if (!usable_) return nullptr;
-  if (const auto known = by_path_.find(path); known != by_path_.end()) {
-    if (SameVersion(known->second->version, version)) {
-      entries_.splice(entries_.end(), entries_, known->second);
-      return known->second->file;
+  auto entry = FindLocked(path, version);
+  if (entry == entries_.end()) entry = AddLocked(path, version);
+  entries_.splice(entries_.end(), entries_, entry);
+  return entry->file;
+}
+
+bool ReadCache::Adopt(const std::string& path, const Identity& version, const std::string& file,
+                      SteadyTime until) {
+  if (IsWeak(version) || version.size == 0) return false;
+  std::shared_ptr<KeptFile> kept;
+  {
+    MutexLock lock(mu_);
+    if (!usable_) return false;
+    // Readers may have begun to fill it; whoever has the old one open goes on with the server.
+    if (const auto known = FindLocked(path, version); known != entries_.end()) {
+      known->file->dropped_ = true;
+      DropLocked(known, replaced_);
     }
-    known->second->file->dropped_ = true;
-    DropLocked(known->second, replaced_);
+    const auto entry = AddLocked(path, version);
+    entry->until = until;
+    kept = entry->file;
   }
-  auto file = std::make_shared<KeptFile>(*this, directory_ + "/" + std::to_string(++next_name_));
-  entries_.push_back({path, version, file, 0});
-  by_path_[path] = std::prev(entries_.end());
-  return file;
+  if (!Reserve(*kept, version.size)) return false;
+  if (const Status moved = disk::Rename(file, kept->name_); !moved) {
+    Log::Debug("read cache: {}", moved.error().text);
+    Drop(*kept);
+    return false;
+  }
+  MutexLock lock(kept->mu_);
+  kept->here_.Fill({0, version.size}, ExtentKind::kClean);
+  return true;
+}
+
+void ReadCache::DropExpired(SteadyTime now) {
+  Dropped dropped;
+  MutexLock lock(mu_);
+  for (auto entry = entries_.begin(); entry != entries_.end();) {
+    const auto next = std::next(entry);
+    if (entry->until <= now) DropLocked(entry, dropped);
+    entry = next;
+  }
 }
 
 uint64_t ReadCache::bytes() const {
@@ -163,6 +197,23 @@ bool ReadCache::HasFreeSpaceLocked(uint64_t bytes) {
 ReadCache::Entries::iterator ReadCache::FindLocked(const KeptFile& file) {
   return std::find_if(entries_.begin(), entries_.end(),
                       [&file](const Entry& entry) { return entry.file.get() == &file; });
+}
+
+ReadCache::Entries::iterator ReadCache::FindLocked(const std::string& path,
+                                                   const Identity& version) {
+  const auto known = by_path_.find(path);
+  if (known == by_path_.end()) return entries_.end();
+  if (SameVersion(known->second->version, version)) return known->second;
+  known->second->file->dropped_ = true;
+  DropLocked(known->second, replaced_);
+  return entries_.end();
+}
+
+ReadCache::Entries::iterator ReadCache::AddLocked(const std::string& path,
+                                                  const Identity& version) {
+  auto file = std::make_shared<KeptFile>(*this, directory_ + "/" + std::to_string(++next_name_));
+  entries_.push_back({path, version, std::move(file), 0, SteadyTime::max()});
+  return by_path_[path] = std::prev(entries_.end());
 }
 
 void ReadCache::Drop(const KeptFile& file) {

@@ -1,6 +1,7 @@
-// Bytes of remote files that were read, kept on the disk within a limit: the least recently used
-// files go first. Nothing depends on it: whatever goes wrong with the disk only means that bytes
-// are fetched again. Its index is in memory, so its directory is emptied at the start.
+// Bytes of remote files that were read, or have just been uploaded, kept on the disk within a
+// limit: the least recently used files go first. Nothing depends on it: whatever goes wrong with
+// the disk only means that bytes are fetched again. Its index is in memory, so its directory is
+// emptied at the start.
 #pragma once
 
 #include <atomic>
@@ -15,6 +16,7 @@
 
 #include "cache/extent_map.h"
 #include "cache/item.h"
+#include "common/clock.h"
 #include "common/mutex.h"
 #include "common/permits.h"
 
@@ -70,6 +72,12 @@ class ReadCache {
   // What is kept of this version; what was kept of another one of the same path goes. nullptr when
   // nothing can be kept, or the version is known by its size alone: it could be any.
   std::shared_ptr<KeptFile> Open(const std::string& path, const Identity& version);
+  // Takes over `file`, all the bytes of this version, until then: moves it into the directory.
+  // False when it is not kept; it is then where it was.
+  bool Adopt(const std::string& path, const Identity& version, const std::string& file,
+             SteadyTime until);
+  // Drops what was adopted until before `now`.
+  void DropExpired(SteadyTime now);
   uint64_t bytes() const;
 
  private:
@@ -79,6 +87,7 @@ class ReadCache {
     Identity version;
     std::shared_ptr<KeptFile> file;
     uint64_t bytes = 0;
+    SteadyTime until = SteadyTime::max();
   };
   using Entries = std::list<Entry>;  // the least recently used first
   // Files to be removed once no lock is held: a large one takes a while.
@@ -90,6 +99,11 @@ class ReadCache {
     std::vector<std::shared_ptr<KeptFile>> files;
   };
 
+  // What is known of the path, if it is of this version: what is of another one goes.
+  Entries::iterator FindLocked(const std::string& path, const Identity& version)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  Entries::iterator AddLocked(const std::string& path, const Identity& version)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   // Makes room for `bytes` of `file`; false when there is none, or the file was dropped.
   bool Reserve(const KeptFile& file, uint64_t bytes);
   void Drop(const KeptFile& file);

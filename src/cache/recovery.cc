@@ -134,6 +134,8 @@ bool RecoverFile(Row& row, const Layout& layout, bool has_bytes, bool same_boot,
 StoreImpl::StoreImpl(const StoreOptions& options, const Clock& clock)
     : layout_(options.directory),
       memory_limit_(options.memory_limit),
+      read_limits_(options.read_cache),
+      keep_(options.keep),
       clock_(clock),
       started_(clock.Now()),
       dirty_dirs_(layout_),
@@ -154,6 +156,7 @@ Status StoreImpl::Start() {
   if (!lock_file) return Fail(lock_file.error());
   lock_file_ = std::move(*lock_file);
   if (auto made = layout_.MakeDirectories(); !made) return made;
+  read_cache_.emplace(layout_.Read(), read_limits_);
   if (auto opened = OpenJournal(); !opened) return opened;
   if (auto recovered = Recover(); !recovered) return recovered;
   sealer_.Start();

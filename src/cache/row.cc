@@ -40,6 +40,7 @@ Item ToItem(const Row& row) {
   item.upload_generation = row.upload_generation;
   item.renamed = row.renamed;
   item.based = row.based;
+  item.accepted = row.accepted;
   item.attempts = row.attempts;
   item.not_before_ns = row.not_before_ns;
   item.error_code = row.error_code;

@@ -60,6 +60,7 @@ struct Row {
   bool attr_changed = false;    // since it became clean: to be remembered when it is evicted
   bool renamed = false;         // itself, since the upload was started
   bool based = false;           // these bytes are a change of the version `replaced`
+  bool accepted = false;        // a person vouches for what stands on the server
 
   // Writes changed the times behind the row's back: stat of a closed file shows the row
   // (docs/ARCHITECTURE.md, "Passthrough").

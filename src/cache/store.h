@@ -18,6 +18,7 @@
 
 #include "cache/feed.h"
 #include "cache/item.h"
+#include "cache/read_cache.h"
 #include "cache/staged_file.h"
 #include "common/clock.h"
 #include "common/range.h"
@@ -28,6 +29,8 @@ namespace outboxfs::cache {
 struct StoreOptions {
   std::string directory;              // made with 0700 if missing; one owner at a time (flock)
   uint64_t memory_limit = 1'000'000;  // entries of the attribute memory; then the least used go
+  ReadCache::Limits read_cache;       // by default nothing is kept
+  std::chrono::nanoseconds keep{0};   // how long the bytes of an uploaded file go on to be kept
 };
 
 // The overlay's word about one path.
@@ -112,6 +115,7 @@ class Store {
   virtual const RecoveryReport& recovery() const = 0;
   virtual const std::string& device_id() const = 0;  // made once, kept in the directory
   virtual Feed& feed() = 0;
+  virtual ReadCache& read_cache() = 0;
 
   // ---- Looking (memory only) --------------------------------------------------------------
   virtual Overlay Lookup(const std::string& path) const = 0;
@@ -264,6 +268,11 @@ class Store {
   virtual Status ForgetRemoved(ItemId id) = 0;
   // kParked, kInterrupted or backing off -> kWaiting (or kSealing) now.
   virtual Status Retry(ItemId id) = 0;
+  // Retry of a file that is parked for kUnprovenCode: what stands on the server is taken for ours
+  // unless something speaks against it. EINVAL for any other.
+  virtual Status Accept(ItemId id) = 0;
+  // Our bytes, accepted, stand at `upload_path`: as if they had just been uploaded there.
+  virtual Status MarkStanding(ItemId id, Generation generation, const std::string& upload_path) = 0;
 
  protected:
   friend class Pin;

@@ -74,6 +74,7 @@ class StoreImpl final : public Store, private SealHost, private KeeperHost {
 
   const RecoveryReport& recovery() const override { return report_; }
   const std::string& device_id() const override { return device_id_; }
+  ReadCache& read_cache() override { return *read_cache_; }
   Feed& feed() override { return feed_; }
 
   Overlay Lookup(const std::string& path) const override;
@@ -143,6 +144,8 @@ class StoreImpl final : public Store, private SealHost, private KeeperHost {
   Status MarkUploadGone(ItemId id) override;
   Status ForgetRemoved(ItemId id) override;
   Status Retry(ItemId id) override;
+  Status Accept(ItemId id) override;
+  Status MarkStanding(ItemId id, Generation generation, const std::string& upload_path) override;
 
   // For SealedReader: is `generation` still the sealed one?
   bool IsCurrent(ItemId id, Generation generation) const ABSL_LOCKS_EXCLUDED(mu_);
@@ -191,6 +194,7 @@ class StoreImpl final : public Store, private SealHost, private KeeperHost {
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   void TryEvict(ItemId id) ABSL_LOCKS_EXCLUDED(mu_);
   bool EvictableLocked(const Record& record) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  std::shared_ptr<const Keepsake> KeepsakeOf(const Row& row, const Identity& version) const;
   Status EvictLocked(Record& record) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   void SealAgainLocked(Record& record) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
 
@@ -201,6 +205,7 @@ class StoreImpl final : public Store, private SealHost, private KeeperHost {
   Result<ItemId> ReserveIds(unsigned count) override ABSL_LOCKS_EXCLUDED(mu_);
   void BytesRemoved(const std::vector<ItemId>& ids) override ABSL_LOCKS_EXCLUDED(mu_);
   Status Barrier() override { return barrier_ ? barrier_->Sync() : Status{}; }
+  bool Keep(ItemId id, const Keepsake& keepsake) override;
   void Tick() override ABSL_LOCKS_EXCLUDED(mu_);
 
   // ---- tables
@@ -290,6 +295,8 @@ class StoreImpl final : public Store, private SealHost, private KeeperHost {
   // Constant after Start.
   const Layout layout_;
   const uint64_t memory_limit_;
+  const ReadCache::Limits read_limits_;
+  const std::chrono::nanoseconds keep_;
   const Clock& clock_;
   const SteadyTime started_;
   FileDescriptor lock_file_;
@@ -297,6 +304,8 @@ class StoreImpl final : public Store, private SealHost, private KeeperHost {
   std::string device_id_;
   std::string boot_id_;
   std::optional<WalBarrier> barrier_;
+
+  std::optional<ReadCache> read_cache_;
 
   // Thread-safe by themselves.
   Feed feed_;

@@ -68,7 +68,7 @@ Result<std::pair<Row, bool>> StoreImpl::Sealed(const Record& record, const SealR
   });
   if (same) return std::pair(std::move(next), false);
   ++next.generation;
-  next.clean = false;
+  next.clean = next.accepted = false;
   next.sealed_ns = clock_.WallNs();
   return std::pair(std::move(next), true);
 }
@@ -210,7 +210,7 @@ void StoreImpl::TryEvict(ItemId id) {
   const auto bytes = InspectBytes(layout_.StagedFile(id));
   // What is written to a partial file goes past us: then it is not clean.
   const bool unchanged = bytes && (bytes->mark == seal || partial);
-  uint64_t disk_bytes = 0;
+  Keeper::Doomed doomed{id, 0, true};
   {
     MutexLock lock(mu_);
     Record* record = Find(id);
@@ -226,12 +226,28 @@ void StoreImpl::TryEvict(ItemId id) {
       if (auto saved = Change(*record, std::move(next)); saved) SealAgainLocked(*record);
       return;
     }
-    disk_bytes = record->row.disk_bytes;
+    const Row& row = record->row;
+    doomed.disk_bytes = row.disk_bytes;
+    if (!partial && row.rare().replaced) doomed.keepsake = KeepsakeOf(row, *row.rare().replaced);
     if (auto gone = EvictLocked(*record); !gone) {
       return Log::Warning("evict: {}", gone.error().text);  // the next start tries again
     }
   }
-  keeper_.RemoveSoon({{id, disk_bytes, true}});
+  keeper_.RemoveSoon({doomed});
+}
+
+std::shared_ptr<const Keepsake> StoreImpl::KeepsakeOf(const Row& row,
+                                                      const Identity& version) const {
+  if (keep_.count() <= 0) return nullptr;
+  return std::make_shared<const Keepsake>(Keepsake{row.path, version, row.seal});
+}
+
+// Called a moment after the row went: the file may have got a writer whom nobody told us of.
+bool StoreImpl::Keep(ItemId id, const Keepsake& keepsake) {
+  const std::string file = layout_.StagedFile(id);
+  const auto bytes = InspectBytes(file);
+  if (!bytes || bytes->foreign_writer || bytes->mark != keepsake.seal) return false;
+  return read_cache_->Adopt(keepsake.path, keepsake.version, file, clock_.Now() + keep_);
 }
 
 // The marks that bytes are to go have served.
@@ -264,6 +280,7 @@ void StoreImpl::Tick() {
     log = journal_->wal_bytes();
   }
   for (const ItemId id : evict) TryEvict(id);
+  read_cache_->DropExpired(clock_.Now());
   // What is on its way to the disk early makes the fdatasync at the close short.
   for (const auto& file : growing) ::sync_file_range(file->read_fd(), 0, 0, SYNC_FILE_RANGE_WRITE);
   if (log < kCheckpointBytes || log == checkpointed_bytes_) return;

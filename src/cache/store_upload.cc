@@ -93,7 +93,7 @@ Status StoreImpl::MarkStarting(ItemId id, Generation generation, const std::stri
   Row next = (*record)->row;
   next.state = State::kUploading;
   next.upload_generation = generation;
-  next.renamed = next.based = false;
+  next.renamed = next.based = next.accepted = false;
   next.EditRare([&](RareFields& rare) {
     rare.upload_path = upload_path;
     rare.upload_id.clear();
@@ -195,17 +195,18 @@ Status StoreImpl::MarkDone(ItemId id, Generation generation, const std::string& 
     NoticeChanged(id, generation);
     return Fail(ESTALE, path + ": changed after it was sealed");
   }
-  uint64_t disk_bytes = 0;
+  Keeper::Doomed doomed{id, 0, true};
   {
     MutexLock lock(mu_);
     auto record = FindSealed(id, generation);
     if (!record) return Fail(record.error());
     if ((*record)->row.path != path) return Fail(EAGAIN, path + " was renamed meanwhile");
-    disk_bytes = (*record)->row.disk_bytes;
+    doomed.disk_bytes = (*record)->row.disk_bytes;
+    doomed.keepsake = KeepsakeOf((*record)->row, identity);
     has_bytes = has_bytes && (*record)->pins == 0;
     if (auto finished = FinishLocked(**record, identity); !finished) return finished;
   }
-  if (has_bytes) keeper_.RemoveSoon({{id, disk_bytes, true}});
+  if (has_bytes) keeper_.RemoveSoon({doomed});
   return {};
 }
 
@@ -282,6 +283,29 @@ Status StoreImpl::ForgetRemoved(ItemId id) {
   }
   keeper_.RemoveSoon(doomed);
   return {};
+}
+
+Status StoreImpl::Accept(ItemId id) {
+  MutexLock lock(mu_);
+  Record* record = Find(id);
+  if (record == nullptr || record->unlinked) return Fail(ENOENT, "no such staged item");
+  const Row& row = record->row;
+  if (row.state != State::kParked || row.error_code != kUnprovenCode) {
+    return Fail(EINVAL, row.path + " is not parked as unproven");
+  }
+  Row next = row;
+  ClearFailure(next);
+  next.accepted = true;
+  next.state = State::kWaiting;
+  return Change(*record, std::move(next));
+}
+
+Status StoreImpl::MarkStanding(ItemId id, Generation generation, const std::string& upload_path) {
+  return EditSealed(id, generation, [&](Row& row) {
+    row.state = State::kUploading;
+    row.upload_generation = generation;
+    row.EditRare([&](RareFields& rare) { rare.upload_path = upload_path; });
+  });
 }
 
 Status StoreImpl::Retry(ItemId id) {

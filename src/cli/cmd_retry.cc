@@ -17,8 +17,8 @@ int RunRetry(const CommandContext& context) {
   for (const MountOperands& mount : *mounts) {
     Result<ControlClient> daemon = ControlClient::Connect(mount.socket);
     if (!daemon) return Complain(kExitFailed, daemon.error().text);
-    const Result<ControlReply> reply =
-        daemon->Ask({.command = ControlCommand::kRetry, .paths = mount.paths});
+    const Result<ControlReply> reply = daemon->Ask(
+        {.command = ControlCommand::kRetry, .paths = mount.paths, .accept = context.config.accept});
     if (!reply) return Complain(kExitFailed, reply.error().text);
     released += reply->count;
   }

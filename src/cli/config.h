@@ -34,8 +34,9 @@ struct Config {
   remote::ConnectOptions connect;  // credentials: see below
   std::string cache_dir;           // empty: derived from the remote (paths.h)
   std::chrono::nanoseconds dir_cache_time{};
-  int attr_memory = 1'000'000;                            // entries
-  uint64_t cache_max_size = 0;                            // bytes
+  int attr_memory = 1'000'000;  // entries
+  uint64_t cache_max_size = 0;  // bytes
+  std::chrono::nanoseconds cache_keep{};
   std::optional<std::chrono::nanoseconds> drain_timeout;  // unset: kDrainTimeout, or the daemon's
   mode_t umask = 022;
   bool foreground = false;
@@ -58,6 +59,7 @@ struct Config {
   size_t limit = 0;
   std::optional<std::chrono::nanoseconds> timeout;
   bool no_drain = false;
+  bool accept = false;
 };
 
 }  // namespace outboxfs::cli

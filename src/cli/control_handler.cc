@@ -58,7 +58,9 @@ ControlReply ControlHandler::Retry(const ControlRequest& request) {
     const bool stands = item.state == cache::State::kParked ||
                         item.state == cache::State::kInterrupted || item.not_before_ns > now_ns;
     if (!wanted || !stands) continue;
-    if (const Status released = store_.Retry(item.id); !released) {
+    if (request.accept && item.error_code != cache::kUnprovenCode) continue;
+    const Status released = request.accept ? store_.Accept(item.id) : store_.Retry(item.id);
+    if (!released) {
       Log::Notice("retry {}: {}", item.path, released.error().text);
       continue;  // it moved on by itself
     }

@@ -90,7 +90,8 @@ std::string Encode(const ControlRequest& request) {
   json message = {{"command", kCommands.at(static_cast<size_t>(request.command))},
                   {"format", kFormats.at(static_cast<size_t>(request.format))},
                   {"limit", request.limit},
-                  {"paths", request.paths}};
+                  {"paths", request.paths},
+                  {"accept", request.accept}};
   if (request.drain_timeout) message["drain_timeout_ns"] = request.drain_timeout->count();
   return Dump(message);
 }
@@ -119,6 +120,9 @@ Result<ControlRequest> DecodeRequest(const std::string& line) {
     if (!path.is_string()) return Fail(EPROTO, "a path is not a text");
     request.paths.push_back(path.get<std::string>());
   }
+  const json accept = message->value("accept", json(false));
+  if (!accept.is_boolean()) return Fail(EPROTO, "accept is neither true nor false");
+  request.accept = accept.get<bool>();
   const auto timeout = message->find("drain_timeout_ns");
   if (timeout != message->end()) {
     if (!timeout->is_number_unsigned()) return Fail(EPROTO, "drain_timeout_ns is not a number");

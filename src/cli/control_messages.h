@@ -16,7 +16,7 @@ namespace outboxfs::cli {
 enum class ControlCommand {
   kStatus,   // -> body
   kSummary,  // of `paths` -> summary
-  kRetry,    // `paths` -> count
+  kRetry,    // `paths`, `accept` -> count
   kUnmount,  // drains, answers when that is over -> summary of what is left; then unmounts
 };
 
@@ -27,6 +27,7 @@ struct ControlRequest {
   StatusFormat format = StatusFormat::kText;
   size_t limit = 0;                                       // lines of status; 0 all
   std::vector<std::string> paths;                         // mount paths; none means everything
+  bool accept = false;                                    // kRetry: only what is unproven
   std::optional<std::chrono::nanoseconds> drain_timeout;  // kUnmount; else what mount was told
 };
 

@@ -22,10 +22,13 @@ constexpr uint64_t kFreeReserve = uint64_t{1} << 30;
 
 Result<std::unique_ptr<Daemon>> Daemon::Start(MountPlan plan, const Environment& environment) {
   std::unique_ptr<Daemon> daemon(new Daemon(std::move(plan), environment));
-  Result<std::unique_ptr<cache::Store>> store =
-      cache::Store::Open({.directory = daemon->plan_.config.cache_dir,
-                          .memory_limit = static_cast<uint64_t>(daemon->plan_.config.attr_memory)},
-                         daemon->clock_);
+  const Config& config = daemon->plan_.config;
+  Result<std::unique_ptr<cache::Store>> store = cache::Store::Open(
+      {.directory = config.cache_dir,
+       .memory_limit = static_cast<uint64_t>(config.attr_memory),
+       .read_cache = {.bytes = config.cache_max_size, .free_reserve = kFreeReserve},
+       .keep = config.cache_keep},
+      daemon->clock_);
   if (!store) return Fail(store.error());
   daemon->store_ = std::move(*store);
   for (const auto step :
@@ -73,16 +76,13 @@ Status Daemon::MountIt() {
   const Config& config = plan_.config;
   uploader_ = upload::Uploader::Start(*store_, remote_->uploads(), remote_->names(), *dirs_, clock_,
                                       config.upload);
-  read_cache_ = std::make_unique<cache::ReadCache>(
-      cache::Layout(config.cache_dir).Read(),
-      cache::ReadCache::Limits{.bytes = config.cache_max_size, .free_reserve = kFreeReserve});
   Result<std::unique_ptr<fs::MountSession>> session =
       fs::MountSession::Mount(config.mount, {.store = *store_,
                                              .names = remote_->names(),
                                              .dirs = *dirs_,
                                              .downloads = *downloader_,
                                              .clock = clock_,
-                                             .read_cache = read_cache_.get()});
+                                             .read_cache = &store_->read_cache()});
   if (!session) return Fail(session.error());
   session_ = std::move(*session);
   push_ = std::make_unique<remote::PushReader>(

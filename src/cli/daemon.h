@@ -6,7 +6,6 @@
 #include <optional>
 
 #include "cache/layout.h"
-#include "cache/read_cache.h"
 #include "cache/store.h"
 #include "cli/control_handler.h"
 #include "cli/control_server.h"
@@ -54,7 +53,6 @@ class Daemon {
   std::unique_ptr<remote::Remote> remote_;
   std::unique_ptr<remote::DirCache> dirs_;
   std::unique_ptr<remote::Downloader> downloader_;
-  std::unique_ptr<cache::ReadCache> read_cache_;
   std::unique_ptr<upload::Uploader> uploader_;
   std::unique_ptr<fs::MountSession> session_;
   std::unique_ptr<remote::PushReader> push_;

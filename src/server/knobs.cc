@@ -210,7 +210,7 @@ std::vector<KnobText> ServerKnobs() {
       Choice("hold", &Knobs::hold,
              {"none", "preprocessing", "hashing", "transferring", "finishing"},
              "uploads stop before this phase"),
-      Choice("lie", &Knobs::lie, {"none", "no_file", "wrong_size", "wrong_bytes"},
+      Choice("lie", &Knobs::lie, {"none", "no_file", "wrong_size", "wrong_bytes", "unread"},
              "say Finish and do this"),
       Duration("reply_delay", &Knobs::reply_delay, "before every answer"),
   };

@@ -45,7 +45,7 @@ enum class Outcome {
 // The steps of an upload; also where it can be held.
 enum class Phase { kNone, kPreprocessing, kHashing, kTransferring, kFinishing };
 // A server that says Finish and did something else.
-enum class Lie { kNone, kNoFile, kWrongSize, kWrongBytes };
+enum class Lie { kNone, kNoFile, kWrongSize, kWrongBytes, kUnread };
 
 // type: 1 MD5, 2 SHA-1, 3 PikPakSha1. block_size > 0 (MD5 only) asks for block hashes too.
 struct HashAsk {

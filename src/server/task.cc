@@ -148,7 +148,7 @@ Task::Step Task::PreprocessLocked(const Knobs& knobs) {
   } else if (knobs.rapid_known && order_.size > 0 && !order_.known_hashes.empty() &&
              !std::exchange(checked_known_, true)) {
     return Step::kUseKnownContent;
-  } else if (known_content_) {
+  } else if (known_content_ || knobs.lie == Lie::kUnread) {
     return EnterLocked(Phase::kFinishing, knobs);
   } else {
     return EnterLocked(Phase::kHashing, knobs);

@@ -80,7 +80,7 @@ Result<std::optional<Look>> TakeUp(const Rooms& rooms, const Item& item,
   // A queue that has forgotten it says nothing of what the server did with a hash.
   if (uploads && found == nullptr) look.hash_given = false;
   Result<std::optional<std::string>> at =
-      FindResult(rooms, item, reader, {look.hash_given, look.reported}, stop);
+      FindResult(rooms, item, reader, {look.hash_given, look.reported, item.accepted}, stop);
   if (!at) return Fail(at.error());
   // Finished, says the queue, so what the listing does not show yet is awaited.
   const bool late = !*at && found != nullptr && found->key == item.upload_id && !running &&
@@ -93,6 +93,20 @@ Result<std::optional<Look>> TakeUp(const Rooms& rooms, const Item& item,
     if (!moved) return Fail(moved.error());
   }
   return std::optional(look);
+}
+
+// A person takes what the server shows for ours, in spite of the missing proof.
+Result<std::optional<Look>> TakeAccepted(const Rooms& rooms, const Item& item,
+                                         cache::SealedReader& reader, const std::stop_token& stop) {
+  Item sent = item;
+  sent.upload_path = rooms.TempPath(item.id, rooms.ServerPath(item.path));
+  const auto at = FindResult(rooms, sent, reader, {false, true, true}, stop);
+  if (!at) return Fail(at.error());
+  if (!*at) return std::optional<Look>();
+  if (Status marked = rooms.store.MarkStanding(item.id, item.generation, **at); !marked) {
+    return Fail(marked.error());
+  }
+  return std::optional(Look{Look::Kind::kThere, **at, item.replaced, false, true});
 }
 
 Result<ListingPtr> ListParent(const Rooms& rooms, const Item& item, const std::string& dir,
@@ -163,6 +177,7 @@ Evidence EvidenceOf(const Rooms& rooms, const Item& item, const std::string& pat
       item.size == 0 || rooms.store.ServedWhole(item.id, item.upload_generation);
   evidence.hash_given = told.hash_given;
   evidence.reported = told.reported;
+  evidence.accepted = told.accepted;
   return evidence;
 }
 
@@ -189,6 +204,14 @@ Result<LookResult> LookBeforeStart(const Rooms& rooms, const Item& item,
       return Fail(clean.error());
     }
     if (Status gone = rooms.store.MarkUploadGone(item.id); !gone) return Fail(gone.error());
+  }
+  if (item.accepted && item.upload_path.empty()) {
+    const auto taken = TakeAccepted(rooms, item, *result.reader, stop);
+    if (!taken) return Fail(taken.error());
+    if (*taken) {
+      result.look = **taken;
+      return result;
+    }
   }
   std::set<remote::HashType> missing = listed;
   for (const auto& [type, hex] : item.digests) missing.erase(static_cast<remote::HashType>(type));

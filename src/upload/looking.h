@@ -32,6 +32,7 @@ Result<cache::Digests> ComputeDigests(const Rooms& rooms, const cache::Item& ite
 struct Told {
   bool hash_given = false;  // the server was given a whole-file hash
   bool reported = false;    // the server reported success, or its queue shows that it is done
+  bool accepted = false;    // a person vouches for what stands there
 };
 Evidence EvidenceOf(const Rooms& rooms, const cache::Item& item, const std::string& path,
                     const Told& told);

@@ -76,7 +76,8 @@ Judgement JudgeFile(const remote::Entry& entry, const Evidence& evidence) {
     judgement.missing = hashes.missing;
     return WithText(judgement, Finding::kNeedHash, "a listed hash is still to be compared");
   }
-  if (hashes.equal || (evidence.reported && (evidence.served_whole || evidence.hash_given))) {
+  if (hashes.equal || evidence.accepted ||
+      (evidence.reported && (evidence.served_whole || evidence.hash_given))) {
     judgement.finding = Finding::kProven;
     return judgement;
   }
@@ -84,9 +85,11 @@ Judgement JudgeFile(const remote::Entry& entry, const Evidence& evidence) {
     return WithText(judgement, Finding::kUnproven,
                     "unproven: the server never reported success, and lists no hash");
   }
-  return WithText(judgement, Finding::kUnproven,
-                  "unproven: the server reported success without reading all bytes or asking for a "
-                  "hash, and lists none");
+  return WithText(
+      judgement, Finding::kUnproven,
+      "unproven: the server reported success without reading all bytes or asking for a "
+      "hash, and lists none; 'outboxfs retry' sends it again, 'outboxfs retry --accept' "
+      "takes what the server shows");
 }
 
 }  // namespace

@@ -21,6 +21,7 @@ struct Evidence {
   // The server said Finish or Skipped for exactly these bytes, or its queue shows that it is done
   // with them. Without that only a listed hash proves anything, and only one that is new.
   bool reported = false;
+  bool accepted = false;  // a person vouches for what stands there
 };
 
 enum class Finding {

@@ -35,6 +35,12 @@ ReadServerOptions ReadOptions(const UploadOptions& options) {
   return read;
 }
 
+// Between two listings, when there are at most so many per minute.
+std::chrono::nanoseconds GapOf(int per_minute) {
+  constexpr std::chrono::nanoseconds kMinute = std::chrono::minutes(1);
+  return per_minute <= 0 ? std::chrono::nanoseconds(0) : kMinute / per_minute;
+}
+
 void AddWaiting(const Agenda& agenda, std::vector<Progress>& items) {
   agenda.ForEach([&agenda, &items](const Agenda::Task& task) {
     Progress progress;
@@ -57,7 +63,7 @@ Scheduler::Scheduler(const Rooms& rooms)
     : rooms_(rooms),
       options_(rooms.options),
       feed_(rooms.store.feed().Subscribe()),
-      board_(rooms.options.verify_interval),
+      board_(rooms.options.verify_interval, GapOf(rooms.options.verify_rate)),
       pen_(kPenCapacity, kPenPatience),
       workers_(static_cast<size_t>(rooms.options.transfers) + 2),
       reads_(rooms.uploads, rooms.store, rooms.clock, ReadOptions(rooms.options), *this),

@@ -229,7 +229,7 @@ Actions Session::Handle(const event::Judged& judged) {
       if (judged.unsure && attempts_ < kResultTries) {
         return EndFailed(Error{EREMOTEIO, Retry::kBackoff, judgement.text}, true);
       }
-      [[fallthrough]];
+      return EndFailed(Error{cache::kUnprovenCode, Retry::kPark, judgement.text}, true);
     case Finding::kTwice:
     case Finding::kWrongKind:
       return EndFailed(Error{EREMOTEIO, Retry::kPark, judgement.text}, true);

@@ -43,6 +43,7 @@ struct UploadOptions {
   std::chrono::nanoseconds backoff_max = std::chrono::minutes(15);
   // While files of one directory keep finishing: the least time between two listings that verify.
   std::chrono::nanoseconds verify_interval = std::chrono::seconds(2);
+  int verify_rate = 0;  // listings that verify, at most so many per minute over all; 0 = no limit
   // How long a listing may lag behind a reported success before the upload is tried again.
   std::chrono::nanoseconds verify_patience = std::chrono::minutes(2);
   // An upload from which nothing was heard for this long is looked up.

@@ -1,6 +1,7 @@
 #include "upload/verify_board.h"
 
 #include <algorithm>
+#include <utility>
 
 namespace outboxfs::upload {
 namespace {
@@ -26,30 +27,39 @@ void VerifyBoard::Add(const std::string& dir, RunKey key, SteadyTime not_before)
 }
 
 std::vector<VerifyBoard::Batch> VerifyBoard::TakeDue(SteadyTime now) {
-  std::vector<Batch> batches;
+  std::vector<std::pair<SteadyTime, decltype(directories_)::iterator>> due;
   for (auto it = directories_.begin(); it != directories_.end();) {
-    Directory& dir = it->second;
-    const std::optional<SteadyTime> due = dir.Due();
-    if (due && *due <= now) {
-      Batch batch{it->first, {}};
-      for (const auto& [key, not_before] : dir.waiting) {
-        if (not_before <= now) batch.keys.push_back(key);
-      }
-      for (const RunKey key : batch.keys) dir.waiting.erase(key);
-      dir.earliest = SteadyTime::max();
-      for (const auto& [key, not_before] : dir.waiting) {
-        dir.earliest = std::min(dir.earliest, not_before);
-      }
-      const bool steady = now - dir.begun <= 2 * interval_;
-      dir.gap = steady ? std::min(dir.gap * 2, interval_) : interval_ / kFirstGapPart;
-      dir.begun = now;
-      dir.out = true;
-      batches.push_back(std::move(batch));
-    }
+    const Directory& dir = it->second;
+    if (const auto when = dir.Due(); when && *when <= now) due.emplace_back(*when, it);
     const bool forgotten = !dir.out && dir.waiting.empty() && now - dir.begun > 2 * interval_;
     it = forgotten ? directories_.erase(it) : std::next(it);
   }
+  std::stable_sort(due.begin(), due.end(), [](auto& a, auto& b) { return a.first < b.first; });
+  std::vector<Batch> batches;
+  for (const auto& [when, it] : due) {
+    if (now < next_) break;
+    next_ = now + gap_;
+    batches.push_back(Take(it->first, it->second, now));
+  }
   return batches;
+}
+
+VerifyBoard::Batch VerifyBoard::Take(const std::string& name, Directory& dir,
+                                     SteadyTime now) const {
+  Batch batch{name, {}};
+  for (const auto& [key, not_before] : dir.waiting) {
+    if (not_before <= now) batch.keys.push_back(key);
+  }
+  for (const RunKey key : batch.keys) dir.waiting.erase(key);
+  dir.earliest = SteadyTime::max();
+  for (const auto& [key, not_before] : dir.waiting) {
+    dir.earliest = std::min(dir.earliest, not_before);
+  }
+  const bool steady = now - dir.begun <= 2 * interval_;
+  dir.gap = steady ? std::min(dir.gap * 2, interval_) : interval_ / kFirstGapPart;
+  dir.begun = now;
+  dir.out = true;
+  return batch;
 }
 
 void VerifyBoard::Done(const std::string& dir, std::chrono::nanoseconds took) {
@@ -64,7 +74,7 @@ std::optional<SteadyTime> VerifyBoard::NextDue() const {
     const std::optional<SteadyTime> due = dir.Due();
     if (due && (!next || *due < *next)) next = due;
   }
-  return next;
+  return next ? std::max(*next, next_) : next;
 }
 
 }  // namespace outboxfs::upload

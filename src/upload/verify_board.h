@@ -16,14 +16,16 @@ namespace outboxfs::upload {
 
 class VerifyBoard {
  public:
-  explicit VerifyBoard(std::chrono::nanoseconds interval) : interval_(interval) {}
+  // `interval`: of one directory, once files keep finishing there. `gap`: between any two listings.
+  explicit VerifyBoard(std::chrono::nanoseconds interval, std::chrono::nanoseconds gap = {})
+      : interval_(interval), gap_(gap) {}
 
   void Add(const std::string& dir, RunKey key, SteadyTime not_before);
   struct Batch {
     std::string dir;
     std::vector<RunKey> keys;
   };
-  // The directories to list now; each is out until Done.
+  // The directories to list now, those that waited longest first; each is out until Done.
   std::vector<Batch> TakeDue(SteadyTime now);
   // The listing took this long: a slow directory is listed more rarely.
   void Done(const std::string& dir, std::chrono::nanoseconds took);
@@ -40,7 +42,11 @@ class VerifyBoard {
     std::optional<SteadyTime> Due() const;  // nullopt: nothing waits, or it is out
   };
 
+  Batch Take(const std::string& name, Directory& dir, SteadyTime now) const;
+
   const std::chrono::nanoseconds interval_;
+  const std::chrono::nanoseconds gap_;
+  SteadyTime next_;  // no listing before
   std::map<std::string, Directory> directories_;
 };
 

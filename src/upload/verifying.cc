@@ -32,7 +32,8 @@ Result<Judgement> JudgeAtNewPlace(const Rooms& rooms, const VerifyTask& task,
                                   const std::stop_token& stop) {
   const auto listing = rooms.List(ParentOf(place), rooms.clock.Now(), stop);
   if (!listing) return Fail(listing.error());
-  const Evidence evidence = EvidenceOf(rooms, item, place, {task.hash_given, task.reported});
+  const Evidence evidence =
+      EvidenceOf(rooms, item, place, {task.hash_given, task.reported, item.accepted});
   Judgement judgement = Judge(**listing, NameOf(place), evidence);
   if (judgement.finding != Finding::kProven) return judgement;
   const Status moved = rooms.store.SetUploadPath(task.item, task.generation, place);
@@ -48,8 +49,9 @@ VerifyOutcome VerifyOne(const Rooms& rooms, const VerifyTask& task, const remote
   }
   VerifyOutcome outcome;
   outcome.key = task.key;
-  outcome.judgement = Judge(listing, NameOf(task.path),
-                            EvidenceOf(rooms, *item, task.path, {task.hash_given, task.reported}));
+  outcome.judgement =
+      Judge(listing, NameOf(task.path),
+            EvidenceOf(rooms, *item, task.path, {task.hash_given, task.reported, item->accepted}));
   const std::string target = rooms.ServerPath(item->path);
   std::string at = task.path;
   const std::string place = NewPlace(at, target);

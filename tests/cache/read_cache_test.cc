@@ -72,6 +72,35 @@ TEST_F(ReadCacheTest, AVersionThatIsKnownByItsSizeAloneIsNotKept) {
   EXPECT_NE(nullptr, cache_.Open("/f", {100, 0, "", {{1, "aa"}}}));
 }
 
+TEST_F(ReadCacheTest, AnUploadedFileIsAdoptedWithAllItsBytesForAWhile) {
+  const std::string source = directory_.path() + "/staged";
+  const SteadyTime until = SteadyTime() + std::chrono::seconds(10);
+  const auto begun = cache_.Open("/f", Version(7));
+  begun->Fill(Bytes("con"), 0);
+  std::ofstream(source) << "content";
+  ASSERT_TRUE(cache_.Adopt("/f", Version(7), source, until));
+  EXPECT_FALSE(std::filesystem::exists(source));
+  EXPECT_EQ("content", Read(*cache_.Open("/f", Version(7)), 0, 7));
+  EXPECT_EQ(7U, cache_.bytes()) << "what had been fetched before is gone";
+  EXPECT_EQ("nothing", Read(*begun, 0, 3));
+  cache_.DropExpired(until - std::chrono::nanoseconds(1));
+  EXPECT_EQ(7U, cache_.bytes());
+  cache_.DropExpired(until);
+  EXPECT_EQ(0U, cache_.bytes());
+  EXPECT_EQ(0U, FilesOnDisk());
+}
+
+TEST_F(ReadCacheTest, WhatIsNotAdoptedStaysWhereItIs) {
+  const std::string source = directory_.path() + "/staged";
+  std::ofstream(source) << std::string(kLimit + 1, 'x');
+  const auto never = SteadyTime::max();
+  EXPECT_FALSE(cache_.Adopt("/large", Version(kLimit + 1), source, never));
+  EXPECT_FALSE(cache_.Adopt("/weak", {kLimit, 0, "", {}}, source, never));
+  EXPECT_FALSE(cache_.Adopt("/missing", Version(5), source + "?", never));
+  EXPECT_TRUE(std::filesystem::exists(source));
+  EXPECT_EQ(0U, cache_.bytes());
+}
+
 TEST_F(ReadCacheTest, BeyondTheLimitTheLeastRecentlyUsedGoes) {
   const std::string bytes(400, 'x');
   for (const char* path : {"/a", "/b"}) cache_.Open(path, Version(400))->Fill(Bytes(bytes), 0);

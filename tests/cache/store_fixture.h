@@ -75,10 +75,11 @@ class StoreTest : public ::testing::Test {
  protected:
   StoreTest() { Reopen(); }
 
-  // As after a clean end.
-  void Reopen() {
+  // As after a clean end. `options`: the directory is put in.
+  void Reopen(StoreOptions options = {}) {
     store_.reset();
-    auto opened = Store::Open({directory_.path() + "/cache"}, RealClock());
+    options.directory = directory_.path() + "/cache";
+    auto opened = Store::Open(options, RealClock());
     if (!opened) throw std::runtime_error(opened.error().text);
     store_ = std::move(*opened);
   }

@@ -92,6 +92,44 @@ TEST_F(StoreTest, AVerifiedFileIsEvictedAndStaysVisibleUntilListed) {
   EXPECT_EQ("id", memory->identity.id);
 }
 
+class KeepTest : public StoreTest {
+ protected:
+  KeepTest() { Reopen({.read_cache = {.bytes = 1 << 20}, .keep = std::chrono::hours(1)}); }
+  // What is kept of this version, all of it.
+  std::string Kept(const std::string& path, const Identity& version) {
+    const auto file = store_->read_cache().Open(path, version);
+    std::string text(version.size, '\0');
+    return file->Read(std::as_writable_bytes(std::span(text)), 0) ? text : "";
+  }
+  const Identity version_{7, 0, "id", {}};
+};
+
+TEST_F(KeepTest, TheBytesOfAVerifiedFileAreKeptForReaders) {
+  const Item item = SealedFile("/f", "content");
+  ASSERT_OK(store_->MarkDone(item.id, 1, "/f", version_));
+  EXPECT_TRUE(AwaitNoBytes()) << "they are no staged bytes any more";
+  EXPECT_EQ("content", Kept("/f", version_));
+  Reopen();
+  EXPECT_EQ(0U, store_->recovery().lost_found);
+}
+
+TEST_F(KeepTest, SoAreThoseOfAFileThatWasReadUntilAfterItsUpload) {
+  const Item item = SealedFile("/f", "content");
+  auto pin = store_->PinFile(item.id, false);
+  ASSERT_OK(pin);
+  ASSERT_OK(store_->MarkDone(item.id, 1, "/f", version_));
+  pin->Reset();
+  EXPECT_TRUE(AwaitNoBytes());
+  EXPECT_EQ("content", Kept("/f", version_));
+}
+
+TEST_F(KeepTest, ADeletedFileIsNotKept) {
+  const Item item = SealedFile("/f", "content");
+  ASSERT_OK(store_->Remove("/f", false));
+  EXPECT_TRUE(AwaitNoBytes());
+  EXPECT_EQ("", Kept("/f", version_));
+}
+
 TEST_F(StoreTest, AVerifiedFileThatIsReadKeepsItsBytesUntilThePinGoes) {
   const Item item = SealedFile("/f", "content");
   auto pin = store_->PinFile(item.id, false);

@@ -29,6 +29,7 @@ TEST(ControlMessages, ARequestSurvivesTheWay) {
                                .format = StatusFormat::kJson,
                                .limit = 7,
                                .paths = {"/a b", "/中"},
+                               .accept = true,
                                .drain_timeout = nanoseconds(5)};
   const Result<ControlRequest> decoded = DecodeRequest(Encode(request));
   ASSERT_TRUE(decoded);
@@ -36,6 +37,7 @@ TEST(ControlMessages, ARequestSurvivesTheWay) {
   EXPECT_EQ(decoded->format, StatusFormat::kJson);
   EXPECT_EQ(decoded->limit, 7U);
   EXPECT_THAT(decoded->paths, ElementsAre("/a b", "/中"));
+  EXPECT_TRUE(decoded->accept);
   EXPECT_EQ(decoded->drain_timeout, nanoseconds(5));
 }
 
@@ -61,7 +63,8 @@ TEST(ControlMessages, NonsenseIsRefused) {
   for (const char* line :
        {"", "{", "[]", "1", "{}", R"({"command":"fly"})", R"({"command":1})",
         R"({"command":"status","format":"pdf"})", R"({"command":"retry","paths":"x"})",
-        R"({"command":"retry","paths":[1]})", R"({"command":"unmount","drain_timeout_ns":"soon"})",
+        R"({"command":"retry","paths":[1]})", R"({"command":"retry","accept":1})",
+        R"({"command":"unmount","drain_timeout_ns":"soon"})",
         R"({"command":"unmount","drain_timeout_ns":-1})"}) {
     EXPECT_EQ(DecodeRequest(line).error().code, EPROTO) << line;
   }

@@ -151,6 +151,27 @@ TEST_F(FaultsTest, ALieAboutTheResultEvictsNothing) {
   EXPECT_EQ(mount_->StagedFiles(), 1U);
 }
 
+// Nothing speaks against what the server shows, and nothing for it: a person decides.
+TEST_F(FaultsTest, WhatTheServerNeverReadIsParkedUntilItIsSentAgainOrAccepted) {
+  Start({.list_hashes = false, .lie = server::Lie::kUnread});
+  WriteFile(*mount_ / "again", "bytes");
+  WriteFile(*mount_ / "accepted", "bytes");
+  EXPECT_EQ(mount_->WaitUploaded().exit_code, 1);
+  EXPECT_EQ(mount_->Status(".uploads.files_parked"), "2");
+  EXPECT_THAT(mount_->Status(".items[0].note"), HasSubstr("unproven"));
+  EXPECT_EQ(mount_->StagedFiles(), 2U);
+  server_->Change([](Knobs& knobs) { knobs.lie = server::Lie::kNone; });
+
+  const uint64_t starts = (*server_)->counters().calls["StartRemoteUpload"];
+  EXPECT_EQ(mount_->Outboxfs({"retry", "--accept", *mount_ / "accepted"}).out, "1 released\n");
+  EXPECT_EQ(mount_->Outboxfs({"wait", *mount_ / "accepted"}).exit_code, 0);
+  EXPECT_EQ((*server_)->counters().calls["StartRemoteUpload"], starts);
+  EXPECT_EQ(mount_->Outboxfs({"retry", *mount_ / "again"}).out, "1 released\n");
+  EXPECT_EQ(mount_->WaitUploaded().exit_code, 0) << mount_->Status(".items");
+  EXPECT_EQ(ReadWholeFile(server_->Local("/again")), "bytes");
+  EXPECT_TRUE(Eventually([&] { return mount_->StagedFiles() == 0; }));
+}
+
 TEST_F(FaultsTest, AFileThatIsDeletedDuringItsUploadNeverAppears) {
   Start({.hold = Phase::kFinishing});
   WriteFile(*mount_ / "file", Pattern(kSize));

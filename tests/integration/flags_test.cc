@@ -106,6 +106,33 @@ TEST_F(Flags, ReadWindowBoundsTheAnswersInFlight) {
   EXPECT_THAT(small.err, HasSubstr("at least 1M"));
 }
 
+TEST_F(Flags, VerifyRateBoundsTheListingsOverAllDirectories) {
+  constexpr int kDirs = 3;
+  const auto mount = Mount({"--verify-rate", "120", "--write-back", "0s"});
+  const auto begin = steady_clock::now();
+  for (int dir = 0; dir < kDirs; ++dir) {
+    const std::string path = *mount / std::to_string(dir);
+    fs::create_directory(path);
+    WriteFile(path + "/file", "content");
+  }
+  EXPECT_EQ(mount->WaitUploaded().exit_code, 0) << mount->Status(".items");
+  EXPECT_GE(steady_clock::now() - begin, (kDirs - 1) * 500ms);
+}
+
+TEST_F(Flags, CacheKeepSparesTheDownloadOfWhatWasJustUploaded) {
+  for (const bool keep : {true, false}) {
+    const std::string name = keep ? "kept" : "evicted";
+    const auto mount = Mount({"--cache-keep", keep ? "1h" : "0"});
+    const std::string content = Pattern(3 << 20);
+    WriteFile(*mount / name, content);
+    EXPECT_EQ(mount->WaitUploaded().exit_code, 0) << mount->Status(".items");
+    EXPECT_TRUE(Eventually([&] { return mount->StagedFiles() == 0; }));
+    const uint64_t before = server_->counters().downloads;
+    EXPECT_TRUE(ReadWholeFile(*mount / name) == content);
+    EXPECT_EQ(server_->counters().downloads > before, !keep);
+  }
+}
+
 // What was changed elsewhere is seen when the listing is not believed any more, and not before.
 TEST_F(Flags, DirCacheTime) {
   WriteFile(server_.Local("/known"), "1");

@@ -499,7 +499,7 @@ TEST(Upload, MoreThanTheKnobAllowsWaitInTheQueue) {
 }
 
 TEST(Upload, ALyingServerSaysFinishAndDidSomethingElse) {
-  for (Lie lie : {Lie::kNoFile, Lie::kWrongSize, Lie::kWrongBytes}) {
+  for (Lie lie : {Lie::kNoFile, Lie::kWrongSize, Lie::kWrongBytes, Lie::kUnread}) {
     Knobs knobs;
     knobs.lie = lie;
     TestServer server(knobs);

@@ -43,6 +43,9 @@ TEST(Proof, TheRightSizeAloneProvesNothing) {
   Evidence evidence;
   evidence.size = 5;
   EXPECT_EQ(FindingOf({File(5)}, evidence), Finding::kUnproven);
+  evidence.accepted = true;
+  EXPECT_EQ(FindingOf({File(5)}, evidence), Finding::kProven) << "a person vouches for it";
+  EXPECT_EQ(FindingOf({File(6)}, evidence), Finding::kWrongSize);
 }
 
 TEST(Proof, ServedBytesOrAGivenHashProveTogetherWithTheSize) {

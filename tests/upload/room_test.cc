@@ -188,6 +188,60 @@ TEST_F(RoomTest, FinishBeforeTheLastByteWasAskedForIsParkedAsUnproven) {
   EXPECT_NE(room().ReasonOf(id).find("unproven"), std::string::npos);
 }
 
+TEST_F(RoomTest, WhatIsUnprovenCanBeAccepted) {
+  const auto id = Started("/f", "content");
+  names_.AddFile("/f", 7);
+  api_.SendStatus("u1", UploadStatus::kFinish);
+  ASSERT_TRUE(room().AwaitParked(id));
+  ASSERT_TRUE(room().store().Accept(id));
+  ASSERT_TRUE(room().AwaitGone(id));
+  EXPECT_EQ(api_.Count("Start"), 1);
+}
+
+// Its first try went to a temporary name beside the old file: that is what is accepted and placed.
+TEST_F(RoomTest, WhatIsAcceptedUnderItsTemporaryNameIsPlaced) {
+  names_.AddFile("/f", 3);
+  const auto id = Started("/f", "content");
+  ASSERT_TRUE(AwaitId(id, "u1"));
+  const std::string temp = room().store().Get(id)->upload_path;
+  ASSERT_NE(temp, "/f");
+  names_.AddFile(temp, 7);
+  api_.SendStatus("u1", UploadStatus::kFinish);
+  ASSERT_TRUE(room().AwaitParked(id));
+  ASSERT_TRUE(room().store().Accept(id));
+  ASSERT_TRUE(room().AwaitGone(id));
+  EXPECT_EQ(api_.Count("Start"), 1);
+  const auto placed = names_.Find("/f", {});
+  ASSERT_TRUE(placed);
+  EXPECT_EQ(placed->size, 7U);
+  EXPECT_FALSE(names_.Find(temp, {}));
+}
+
+TEST_F(RoomTest, AcceptedButNotThereAnyMoreIsSentAgainAndNeedsItsProofAgain) {
+  const auto id = Started("/f", "content");
+  names_.AddFile("/f", 7);
+  api_.SendStatus("u1", UploadStatus::kFinish);
+  ASSERT_TRUE(room().AwaitParked(id));
+  names_.Remove("/f");
+  ASSERT_TRUE(room().store().Accept(id));
+  ASSERT_TRUE(api_.AwaitCount("Start", 2));
+  names_.AddFile("/f", 7);
+  api_.SendStatus("u2", UploadStatus::kFinish);
+  ASSERT_TRUE(room().AwaitParked(id));
+  EXPECT_NE(room().ReasonOf(id).find("unproven"), std::string::npos);
+}
+
+TEST_F(RoomTest, OnlyWhatIsUnprovenCanBeAccepted) {
+  const auto id = Started("/f", "content");
+  EXPECT_FALSE(room().store().Accept(id)) << "under way";
+  names_.AddFile("/f", 7);
+  Serve("u1", "/f", "content");  // a second entry
+  ASSERT_TRUE(room().AwaitParked(id));
+  const Status accepted = room().store().Accept(id);
+  ASSERT_FALSE(accepted);
+  EXPECT_EQ(accepted.error().code, EINVAL);
+}
+
 TEST_F(RoomTest, TwoEntriesOfOneNameArePartOfNoProof) {
   const std::string content = "content";
   const auto id = Started("/f", content);

@@ -171,6 +171,7 @@ TEST_F(SessionTest, UnprovenIsParkedAtOnce) {
   const Actions end = session_.On(Found(Finding::kUnproven));
   ASSERT_TRUE(Has<action::End>(end));
   EXPECT_EQ(Get<action::End>(end)->error.retry, Retry::kPark);
+  EXPECT_EQ(Get<action::End>(end)->error.code, cache::kUnprovenCode);
 }
 
 TEST_F(SessionTest, AMissingHashIsComputedOnceAndThenJudgedAgain) {

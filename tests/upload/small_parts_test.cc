@@ -123,6 +123,23 @@ TEST(VerifyBoard, ASlowListingIsAskedForMoreRarely) {
   EXPECT_EQ(board.NextDue(), kNow + 10s);
 }
 
+TEST(VerifyBoard, TheOverallRateHoldsAndWhoWaitedLongestIsFirst) {
+  VerifyBoard board(2s, 10s);
+  board.Add("/a", 1, kNow + 2s);
+  board.Add("/b", 2, kNow + 1s);
+  board.Add("/c", 3, kNow);
+  SteadyTime now = kNow + 2s;
+  for (const std::string dir : {"/c", "/b", "/a"}) {
+    const auto batches = board.TakeDue(now);
+    ASSERT_EQ(batches.size(), 1U);
+    EXPECT_EQ(batches[0].dir, dir);
+    EXPECT_TRUE(board.TakeDue(now + 10s - 1ns).empty());
+    now += 10s;
+  }
+  board.Add("/d", 4, kNow);
+  EXPECT_EQ(board.NextDue(), now);
+}
+
 TEST(Placing, OnlyTheNameOrOnlyTheDirectoryIsOneStep) {
   using Kind = PlacingStep::Kind;
   EXPECT_EQ(NextStep("/d/a", "/d/b", ".t").to, "/d/b");
