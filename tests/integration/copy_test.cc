@@ -178,25 +178,6 @@ TEST_F(CopyTest, AThousandFilesInOneDirectory) {
   EXPECT_TRUE(Eventually([&] { return mount_.StagedFiles() == 0; }));
 }
 
-TEST_F(CopyTest, AFileOfMoreThanFourGibibytes) {
-  constexpr off_t kSize = (off_t{4} << 30) + 12'345;
-  const int fd = ::open((mount_ / "huge").c_str(), O_WRONLY | O_CREAT | O_CLOEXEC, 0644);
-  ASSERT_GE(fd, 0);
-  ASSERT_EQ(::ftruncate(fd, kSize), 0);
-  ASSERT_EQ(::pwrite(fd, "behind", 6, (off_t{4} << 30) + 100), 6);
-  ASSERT_EQ(::close(fd), 0);
-  WaitUploaded("9m");  // every byte goes over the wire
-  struct stat info {};
-  ASSERT_EQ(::stat((mount_.cloud() + "/huge").c_str(), &info), 0);
-  EXPECT_EQ(info.st_size, kSize);
-  EXPECT_LT(info.st_blocks * 512, 64 << 20) << "holes stay holes at the server";
-  const int remote = ::open((mount_.cloud() + "/huge").c_str(), O_RDONLY | O_CLOEXEC);
-  char bytes[6] = {};
-  EXPECT_EQ(::pread(remote, bytes, 6, (off_t{4} << 30) + 100), 6);
-  ::close(remote);
-  EXPECT_EQ(std::string(bytes, 6), "behind");
-}
-
 TEST_F(CopyTest, ManyWritersAtOnce) {
   std::vector<std::jthread> writers;
   for (int writer = 0; writer < 8; ++writer) {
@@ -253,6 +234,30 @@ TEST(Daemon, ThePathThroughTheDaemonBehavesTheSame) {
   EXPECT_EQ(ReadWholeFile(mount / "file"), bytes);
   EXPECT_EQ(mount.WaitUploaded().exit_code, 0);
   EXPECT_EQ(ReadWholeFile(mount.cloud() + "/file"), bytes);
+}
+
+// From a server that asks for gigabytes at once.
+TEST(Huge, AFileOfMoreThanFourGibibytes) {
+  TestServer server({.read_size = uint64_t{3} << 30});
+  ProgramMount mount({.remote = server->endpoint(), .token = server->token()});
+  ASSERT_TRUE(mount.ok()) << mount.error();
+  constexpr off_t kSize = (off_t{4} << 30) + 12'345;
+  const int fd = ::open((mount / "huge").c_str(), O_WRONLY | O_CREAT | O_CLOEXEC, 0644);
+  ASSERT_GE(fd, 0);
+  ASSERT_EQ(::ftruncate(fd, kSize), 0);
+  ASSERT_EQ(::pwrite(fd, "behind", 6, (off_t{4} << 30) + 100), 6);
+  ASSERT_EQ(::close(fd), 0);
+  ASSERT_EQ(mount.WaitUploaded("9m").exit_code, 0)
+      << mount.Status(".items");  // every byte goes over the wire
+  struct stat info {};
+  ASSERT_EQ(::stat(server.Local("/huge").c_str(), &info), 0);
+  EXPECT_EQ(info.st_size, kSize);
+  EXPECT_LT(info.st_blocks * 512, 64 << 20) << "holes stay holes at the server";
+  const int remote = ::open(server.Local("/huge").c_str(), O_RDONLY | O_CLOEXEC);
+  char bytes[6] = {};
+  EXPECT_EQ(::pread(remote, bytes, 6, (off_t{4} << 30) + 100), 6);
+  ::close(remote);
+  EXPECT_EQ(std::string(bytes, 6), "behind");
 }
 
 TEST(Order, WithOneTransferFilesGoUpInTheOrderOfTheirClosing) {
