@@ -18,7 +18,7 @@ class Call {
   const uid_t uid;
   const gid_t gid;
 
-  // Stop is requested when the caller is interrupted. Asked for only by what may wait long.
+  // Stop is requested when the caller gives up (interrupt.h). Asked for only by what may wait long.
   virtual std::stop_token Interrupted() { return {}; }
 };
 

@@ -4,6 +4,7 @@
 
 #include "fs/filesystem.h"
 #include "fs/fuse_api.h"
+#include "fs/interrupt.h"
 
 namespace outboxfs::fs {
 
@@ -23,7 +24,11 @@ class FuseCall final : public Call {
       // Runs on another worker, under libfuse's lock of the request: it may only ask for the stop.
       fuse_req_interrupt_func(
           request_,
-          [](fuse_req_t, void* self) { static_cast<FuseCall*>(self)->stop_.request_stop(); }, this);
+          [](fuse_req_t request, void* self) {
+            if (!GivesUp(fuse_req_ctx(request)->pid)) return;
+            static_cast<FuseCall*>(self)->stop_.request_stop();
+          },
+          this);
     }
     return stop_.get_token();
   }

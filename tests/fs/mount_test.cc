@@ -345,11 +345,21 @@ TEST_P(MountTest, AFailedRenameChangesNothing) {
 }
 
 TEST_P(MountTest, NoReplaceAndExchange) {
+  AddRemote("/remote", "3");
   WriteFile(At("a"), "1");
   WriteFile(At("b"), "2");
-  EXPECT_EQ(-1,
-            ::renameat2(AT_FDCWD, At("a").c_str(), AT_FDCWD, At("b").c_str(), RENAME_NOREPLACE));
-  EXPECT_EQ(EEXIST, errno);
+  const auto no_replace = [&](const char* from, const char* to) {
+    return ::renameat2(AT_FDCWD, At(from).c_str(), AT_FDCWD, At(to).c_str(), RENAME_NOREPLACE);
+  };
+  for (const auto& [from, to] : {std::pair("a", "b"), {"a", "remote"}, {"remote", "b"}}) {
+    EXPECT_EQ(-1, no_replace(from, to)) << from << " " << to;
+    EXPECT_EQ(EEXIST, errno);
+  }
+  EXPECT_EQ(0, names_.Count("Rename"));
+  EXPECT_EQ("3", ReadWholeFile(At("remote")));
+  EXPECT_EQ(0, no_replace("a", "c"));
+  EXPECT_EQ(0, no_replace("remote", "d"));
+  EXPECT_EQ(0, ::rename(At("c").c_str(), At("a").c_str()));
   EXPECT_EQ(-1, ::renameat2(AT_FDCWD, At("a").c_str(), AT_FDCWD, At("b").c_str(), RENAME_EXCHANGE));
   EXPECT_EQ(EINVAL, errno);
 }
