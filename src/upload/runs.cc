@@ -106,6 +106,7 @@ void Scheduler::Perform(Run& run, const action::Serve& /*serve*/) {
   const std::optional<Item> now = rooms_.store.Get(run.item.id);
   hasher_.Open(SourceOf(run), now ? now->digests : cache::Digests{});
   Heard(run);
+  run.patience = std::min(options_.first_word, options_.silence);
   for (remote::ChannelEvent& event : pen_.Take(id)) Deliver(std::move(event));
   if (pen_.HasLost(id)) channel_.Reopen();
 }
@@ -197,8 +198,9 @@ void Scheduler::CheckSilence(SteadyTime now) {
       continue;
     }
     run->last_heard = now;
-    run->patience = std::min<std::chrono::nanoseconds>(
-        std::max(run->patience, options_.silence) * 2, kMaxPatience);
+    run->patience = run->patience < options_.silence
+                        ? options_.silence
+                        : std::min<std::chrono::nanoseconds>(run->patience * 2, kMaxPatience);
     silent.push_back(key);
   }
   for (const RunKey key : silent) Tell(key, event::Silent{});

@@ -18,6 +18,8 @@ constexpr int kMaxReplays = 2;
 // A wrong result, or one that does not show up, is tried again this often before a person is asked:
 // every try may leave another copy in the cloud.
 constexpr int kResultTries = 2;
+constexpr const char* kElsewhere =
+    "the server asks nothing here: its messages seem to go to another client";
 
 }  // namespace
 
@@ -80,6 +82,7 @@ Actions Session::Handle(const event::Looked& looked) {
       if (stale_) return ToCleaning(How::kAtOnce);
       return ToVerifying();
     case Look::Kind::kAdopt:
+      heard_ = true;  // by an earlier run: it is not given up for a little silence
       if (stale_) return ToCleaning(How::kAtOnce);
       return ToServing();
   }
@@ -188,7 +191,11 @@ Actions Session::OnRunning(const event::LookedUp& looked_up) {
   paused_ = status == UploadStatus::kPause;
   note_ = lookup.status.message;
   // In these it asks nothing of anybody.
-  if (paused_ || status == UploadStatus::kInqueue || ++quiet_ < kQuietUntilReplay) return {};
+  if (paused_ || status == UploadStatus::kInqueue) return {};
+  // It has begun to read: that was said, but not here.
+  const bool elsewhere = !heard_ && status == UploadStatus::kTransfer && !lookup.served_whole;
+  if (elsewhere && replays_ > 0) return OnElsewhere();
+  if (!elsewhere && ++quiet_ < kQuietUntilReplay) return {};
   if (replays_ < kMaxReplays) {
     quiet_ = 0;
     ++replays_;
@@ -197,8 +204,13 @@ Actions Session::OnRunning(const event::LookedUp& looked_up) {
   const bool at_work = status == UploadStatus::kTransfer || status == UploadStatus::kPreprocessing;
   const bool waits_for_us = lookup.blind ? lookup.looks_done : at_work && !lookup.served_whole;
   if (!waits_for_us) return {};
-  note_ = "the server asks nothing here: its messages seem to go to another client";
-  if (!looked_up.long_silent) return {};
+  note_ = kElsewhere;
+  return looked_up.long_silent ? OnElsewhere() : Actions();
+}
+
+// It may be bound to the client whose channel was the newest at Start. That is ours by now.
+Actions Session::OnElsewhere() {
+  note_ = kElsewhere;
   failure_ = Error{EREMOTEIO, Retry::kBackoff, note_};
   return ToCleaning(How::kAtOnce);
 }
@@ -323,6 +335,7 @@ Actions Session::Handle(const event::Stale& /*stale*/) {
 }
 
 void Session::HeardFromServer() {
+  heard_ = true;
   misses_ = 0;
   quiet_ = 0;
   replays_ = 0;

@@ -186,6 +186,7 @@ class Session {
   Actions ToVerifying();
   Actions ToCleaning(action::StopWork::How how);
   Actions OnGone();
+  Actions OnElsewhere();
   Actions OnRunning(const event::LookedUp& looked_up);
   Actions OnUnseen(const event::Judged& judged);
   Actions EndFailed(Error error, bool upload_over);
@@ -198,6 +199,7 @@ class Session {
   std::optional<cache::Identity> replaced_;
   bool stale_ = false;
   bool paused_ = false;
+  bool heard_ = false;  // any word about this upload came here
   bool hash_given_ = false;
   bool looking_up_ = false;
   bool computed_ = false;  // missing hashes were computed once

@@ -274,6 +274,33 @@ TEST_F(SessionTest, AServerThatWaitsInSilenceIsAskedToRepeat) {
   EXPECT_TRUE(Has<action::AskReplay>(session_.On(event::LookedUp{{Lookup::Kind::kRunning, {}}})));
 }
 
+// What it says goes to another client of the account: the channel that is opened last gets it.
+TEST_F(SessionTest, AServerThatReadsWithoutAWordIsAskedToRepeatThenBegunAnew) {
+  for (const bool heard : {false, true}) {
+    Session session(SomeItem());
+    session.Begin();
+    session.On(Free());
+    session.On(event::Started{"u1"});
+    session.On(event::Silent{});
+    const event::LookedUp reads{{Lookup::Kind::kRunning, {UploadStatus::kTransfer, ""}}};
+    EXPECT_TRUE(Has<action::AskReplay>(session.On(reads)));
+    if (heard) session.On(event::ReadAsked{{0, 1, false}});
+    session.On(event::Silent{});
+    const Actions next = session.On(reads);
+    EXPECT_EQ(Has<action::Clean>(next), !heard);
+    EXPECT_EQ(next.empty(), heard);
+  }
+}
+
+TEST_F(SessionTest, WhatAnEarlierRunWasAskedIsNotBegunAnewForALittleSilence) {
+  Session session(SomeItem());
+  session.Begin();
+  session.On(event::Looked{{Look::Kind::kAdopt, "/f", std::nullopt, false}});
+  session.On(event::Silent{});
+  EXPECT_TRUE(
+      session.On(event::LookedUp{{Lookup::Kind::kRunning, {UploadStatus::kTransfer, ""}}}).empty());
+}
+
 TEST_F(SessionTest, CleaningThatFailsIsReported) {
   Session session(SomeItem());
   EXPECT_TRUE(Has<action::Clean>(session.BeginClean()));
@@ -358,6 +385,7 @@ class SilentServer : public SessionTest {
 
 TEST_F(SilentServer, IsGivenUpAfterTwoReplaysInVain) {
   ToServing();
+  session_.On(event::ReadAsked{{0, 10, false}});
   const Lookup running = Running(UploadStatus::kTransfer);
   EXPECT_TRUE(Has<action::AskReplay>(LookUpTwice(running, false)));
   EXPECT_TRUE(Has<action::AskReplay>(LookUpTwice(running, true)));
@@ -390,6 +418,7 @@ TEST_F(SilentServer, IsLeftAloneWhileItHasEverythingOrWaitsItself) {
 
 TEST_F(SilentServer, AWordInBetweenCountsFromTheBeginning) {
   ToServing();
+  session_.On(event::ReadAsked{{0, 10, false}});
   const Lookup running = Running(UploadStatus::kTransfer);
   LookUpTwice(running, true);
   LookUpTwice(running, true);

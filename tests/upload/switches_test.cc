@@ -198,6 +198,20 @@ TEST_F(Switches, AnotherClientsChannelThatGetsOurMessagesIsNoticed) {
   EXPECT_TRUE(HasContent("/f", "content"));
 }
 
+// Another mount with the same token opened its channel after ours.
+TEST_F(Switches, MessagesThatGoToAnotherClientAreTakenBackSoon) {
+  options_.silence = 10min;
+  options_.first_word = 50ms;
+  Switch("binding=newest");
+  room();
+  ASSERT_TRUE(room().AwaitGone(room().Write("/first", "ours is the newest channel")));
+  const auto other = ConnectTo(server_);
+  const auto channel = other->uploads().OpenChannel("another device", {});
+  ASSERT_TRUE(channel);
+  ASSERT_TRUE(room().AwaitGone(room().Write("/f", "content")));
+  EXPECT_TRUE(HasContent("/f", "content"));
+}
+
 // ---- Late cancels -------------------------------------------------------------------------------
 
 class EveryUnknownId : public Switches, public ::testing::WithParamInterface<std::string> {};
