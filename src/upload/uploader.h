@@ -46,8 +46,8 @@ struct UploadOptions {
   int verify_rate = 0;  // listings that verify, at most so many per minute over all; 0 = no limit
   // How long a listing may lag behind a reported success before the upload is tried again.
   std::chrono::nanoseconds verify_patience = std::chrono::minutes(2);
-  // An upload from which nothing was ever heard is looked up after this time: its messages may go to
-  // another client of the account.
+  // An upload from which nothing was ever heard is looked up after this time: its messages may go
+  // to another client of the account.
   std::chrono::nanoseconds first_word = std::chrono::seconds(5);
   // An upload from which nothing was heard for this long is looked up.
   std::chrono::nanoseconds silence = std::chrono::seconds(60);
