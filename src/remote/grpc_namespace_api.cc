@@ -34,43 +34,26 @@ Status CheckOperation(const clouddrive::FileOperationResult& result, std::string
 
 class GrpcPushStream final : public PushStream {
  public:
-  using Opened = OpenedStream<clouddrive::CloudDrivePushMessage>;
-  GrpcPushStream(Connection& connection, std::shared_ptr<const PathForms> forms, Opened opened)
-      : connection_(connection), forms_(std::move(forms)), opened_(std::move(opened)) {}
+  using Opened = std::unique_ptr<OpenedStream<clouddrive::CloudDrivePushMessage>>;
+  GrpcPushStream(std::shared_ptr<const PathForms> forms, Opened opened)
+      : forms_(std::move(forms)), opened_(std::move(opened)) {}
 
   Result<FsChange> Next() override {
     clouddrive::CloudDrivePushMessage message;
-    while (!end_ && opened_.stream->Read(message)) {
+    for (;;) {
+      if (Status next = opened_->Next(message); !next) return Fail(next.error());
       std::optional<FsChange> change = ToFsChange(message);
       if (!change) continue;
       change->path = forms_->ToOurs(change->path);
       if (!change->new_path.empty()) change->new_path = forms_->ToOurs(change->new_path);
       return *std::move(change);
     }
-    if (!end_) end_ = Ended(opened_.stream->Finish());
-    return Fail(*end_);
   }
-
-  void Cancel() override {
-    cancelled_ = true;
-    opened_.stream->Cancel();
-  }
+  void Cancel() override { opened_->Cancel(); }
 
  private:
-  Error Ended(const grpc::Status& status) {
-    if (cancelled_) return Stopped(kPush.name);
-    if (status.ok()) return {EPIPE, Retry::kBackoff, "PushMessage: ended by the server"};
-    if (status.error_code() == grpc::UNAUTHENTICATED) connection_.Refused(opened_.token);
-    Error error = FromStatus(status, kPush.name);
-    error.code = EPIPE;
-    return error;
-  }
-
-  Connection& connection_;
   const std::shared_ptr<const PathForms> forms_;
-  Opened opened_;
-  std::atomic<bool> cancelled_ = false;
-  std::optional<Error> end_;
+  const Opened opened_;
 };
 
 }  // namespace
@@ -251,7 +234,7 @@ Result<std::unique_ptr<PushStream>> GrpcNamespaceApi::OpenPush(const std::stop_t
         return stub_->PrepareAsyncPushMessage(context, google::protobuf::Empty(), queue);
       });
   if (!opened) return Fail(opened.error());
-  return std::make_unique<GrpcPushStream>(connection_, *std::move(forms), *std::move(opened));
+  return std::make_unique<GrpcPushStream>(*std::move(forms), *std::move(opened));
 }
 
 Status GrpcNamespaceApi::CheckReady(const std::stop_token& stop) {

@@ -3,7 +3,6 @@
 #include <grpcpp/completion_queue.h>
 #include <grpcpp/generic/generic_stub.h>
 
-#include <atomic>
 #include <cerrno>
 #include <unordered_set>
 #include <utility>
@@ -32,41 +31,22 @@ constexpr uint32_t kMaxPages = 10'000;  // against a server that never ends its 
 
 class GrpcUploadChannel final : public UploadChannel {
  public:
-  using Opened = OpenedStream<clouddrive::RemoteUploadChannelReply>;
-  GrpcUploadChannel(Connection& connection, Opened opened)
-      : connection_(connection), opened_(std::move(opened)) {}
+  using Opened = std::unique_ptr<OpenedStream<clouddrive::RemoteUploadChannelReply>>;
+  explicit GrpcUploadChannel(Opened opened) : opened_(std::move(opened)) {}
 
   Result<ChannelEvent> Next() override {
     clouddrive::RemoteUploadChannelReply reply;
-    while (!end_ && opened_.stream->Read(reply)) {
+    for (;;) {
+      if (Status next = opened_->Next(reply); !next) return Fail(next.error());
       std::optional<ChannelEvent> event = ToChannelEvent(reply);
       if (event) return *std::move(event);
       Log::Debug("upload channel: a message of a kind that we do not know");
     }
-    if (!end_) end_ = Ended(opened_.stream->Finish());
-    return Fail(*end_);
   }
-
-  void Cancel() override {
-    cancelled_ = true;
-    opened_.stream->Cancel();
-  }
+  void Cancel() override { opened_->Cancel(); }
 
  private:
-  Error Ended(const grpc::Status& status) {
-    if (cancelled_) return Stopped(kChannel.name);
-    if (status.ok()) return {EPIPE, Retry::kBackoff, "RemoteUploadChannel: ended by the server"};
-    // The next one shall be opened with another token.
-    if (status.error_code() == grpc::UNAUTHENTICATED) connection_.Refused(opened_.token);
-    Error error = FromStatus(status, kChannel.name);
-    error.code = EPIPE;
-    return error;
-  }
-
-  Connection& connection_;
-  Opened opened_;
-  std::atomic<bool> cancelled_ = false;
-  std::optional<Error> end_;
+  const Opened opened_;
 };
 
 // A blocking unary call whose request is bytes already.
@@ -105,7 +85,7 @@ Result<std::unique_ptr<UploadChannel>> GrpcUploadApi::OpenChannel(const std::str
         return stub_->PrepareAsyncRemoteUploadChannel(context, request, queue);
       });
   if (!opened) return Fail(opened.error());
-  return std::make_unique<GrpcUploadChannel>(connection_, *std::move(opened));
+  return std::make_unique<GrpcUploadChannel>(*std::move(opened));
 }
 
 Result<std::string> GrpcUploadApi::Start(const StartRequest& request, const std::stop_token& stop) {

@@ -7,10 +7,13 @@
 #include <grpcpp/support/async_stream.h>
 #include <grpcpp/support/status.h>
 
+#include <atomic>
 #include <cerrno>
 #include <chrono>
 #include <functional>
 #include <memory>
+#include <optional>
+#include <string>
 #include <utility>
 
 #include "common/log.h"
@@ -140,18 +143,56 @@ class ServerStream {
   bool unreachable_ = false;
 };
 
-// A started stream with authorization, and the token that it used.
+// A started stream with authorization: its messages and the reason of its end. Next is called by
+// one thread, Cancel by any.
 template <typename Reply>
-struct OpenedStream {
-  std::unique_ptr<ServerStream<Reply>> stream;
-  std::string token;
+class OpenedStream {
+ public:
+  using Stream = std::unique_ptr<ServerStream<Reply>>;
+  OpenedStream(Connection& connection, const CallKind& kind, Stream stream, std::string token)
+      : connection_(connection),
+        kind_(kind),
+        stream_(std::move(stream)),
+        token_(std::move(token)) {}
+
+  // Blocks for the next message. From the end on EPIPE, after Cancel ECANCELED.
+  Status Next(Reply& reply) {
+    if (!end_ && stream_->Read(reply)) return {};
+    if (!end_) end_ = Ended(stream_->Finish());
+    return Fail(*end_);
+  }
+  void Cancel() {
+    cancelled_ = true;
+    stream_->Cancel();
+  }
+
+ private:
+  Error Ended(const grpc::Status& status) {
+    if (cancelled_) return Stopped(kind_.name);
+    if (status.ok()) {
+      return {EPIPE, Retry::kBackoff, std::string(kind_.name) + ": ended by the server"};
+    }
+    // The next one shall be opened with another token.
+    if (status.error_code() == grpc::UNAUTHENTICATED) connection_.Refused(token_);
+    Error error = FromStatus(status, kind_.name);
+    error.code = EPIPE;
+    return error;
+  }
+
+  Connection& connection_;
+  const CallKind& kind_;
+  const Stream stream_;
+  const std::string token_;
+  std::atomic<bool> cancelled_ = false;
+  std::optional<Error> end_;
 };
 
-// `kind.deadline` is for the headers only: a stream has no end in time, keep-alive watches it.
+// `kind` must outlive the stream; its deadline is for the headers only: a stream has no end in
+// time, keep-alive watches it.
 template <typename Reply>
-Result<OpenedStream<Reply>> OpenStream(Connection& connection, const CallKind& kind,
-                                       const std::stop_token& stop,
-                                       const typename ServerStream<Reply>::Prepare& prepare) {
+Result<std::unique_ptr<OpenedStream<Reply>>> OpenStream(
+    Connection& connection, const CallKind& kind, const std::stop_token& stop,
+    const typename ServerStream<Reply>::Prepare& prepare) {
   constexpr std::chrono::milliseconds kConnectTime{3'000};  // more than the pause between attempts
   connection.AwaitConnected(kConnectTime, stop);
   for (bool renewed = false;; renewed = true) {
@@ -164,7 +205,10 @@ Result<OpenedStream<Reply>> OpenStream(Connection& connection, const CallKind& k
       started = stream->Start(prepare, kind.deadline);
     }
     if (stop.stop_requested()) return Fail(Stopped(kind.name));
-    if (started) return OpenedStream<Reply>{std::move(stream), *std::move(token)};
+    if (started) {
+      return std::make_unique<OpenedStream<Reply>>(connection, kind, std::move(stream),
+                                                   *std::move(token));
+    }
     const grpc::Status status = stream->Finish();
     if (status.ok()) return Fail(EPIPE, std::string(kind.name) + ": ended by the server");
     if (status.error_code() != grpc::UNAUTHENTICATED || renewed || !connection.Refused(*token)) {

@@ -281,7 +281,7 @@ TEST_F(CallsTest, AServerThatHoldsTheHeadersBackIsTakenAsItIs) {
   ASSERT_TRUE(opened);
   server_.Open();
   clouddrive::RemoteUploadChannelReply got;
-  ASSERT_TRUE(opened->stream->Read(got));
+  ASSERT_TRUE((*opened)->Next(got));
   EXPECT_EQ(got.upload_id(), "late");
 }
 

@@ -435,6 +435,7 @@ TEST_F(RoomTest, AnAnswerThatNobodyWaitsForIsHarmless) {
 }
 
 TEST_F(RoomTest, ASessionThatTheServerForgotIsStartedAnew) {
+  options_.silence = 300ms;
   const auto id = Started("/f", "content");
   api_.FailNext("AnswerRead", {ENOENT, Retry::kBackoff, "Upload session not found"});
   api_.Send({"u1", ReadRequest{0, 7, false}});
@@ -444,6 +445,7 @@ TEST_F(RoomTest, ASessionThatTheServerForgotIsStartedAnew) {
 }
 
 TEST_F(RoomTest, ASilentUploadIsLookedUpAndItsLostFinishFound) {
+  options_.silence = 300ms;
   const auto id = Started("/f", "content");
   api_.Send({"u1", ReadRequest{0, 7, false}});
   ASSERT_TRUE(api_.Await([&] { return api_.Answers().size() == 1; }));
@@ -453,6 +455,7 @@ TEST_F(RoomTest, ASilentUploadIsLookedUpAndItsLostFinishFound) {
 }
 
 TEST_F(RoomTest, AServerThatWaitsInSilenceIsAskedToRepeatItself) {
+  options_.first_word = 50ms;
   api_.OnStart([this](const StartRequest& request, const std::string& id) {
     api_.SetQueue({{id, request.path, request.size, UploadStatus::kTransfer, ""}});
   });
@@ -737,7 +740,6 @@ TEST_F(RoomTest, AFileThatIsDeletedWhileItIsBeingPlacedDoesNotStay) {
 }
 
 TEST_F(RoomTest, ADeletedFileThatWaitsForAPlaceDoesNotWaitOn) {
-  options_.silence = 1h;
   const auto holder = Started("/b", "holder");
   ASSERT_TRUE(room().store().Rename("/b", "/c", false));
   const auto id = Started("/a", "content");
@@ -855,6 +857,7 @@ TEST_F(RoomTest, AnAnswerThatMayHaveArrivedIsBelievedTogetherWithFinish) {
 }
 
 TEST_F(RoomTest, WithoutAReportAndAQueueOnlyAListedHashIsProof) {
+  options_.silence = 300ms;
   api_.FailNext("ListUploads", {EACCES, Retry::kPark, "permission denied"}, 1000);
   const auto id = Started("/f", "content");
   names_.AddFile("/f", 7);
