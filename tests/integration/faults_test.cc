@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <filesystem>
+#include <future>
 
 #include "support/program.h"
 #include "support/test_server.h"
@@ -100,6 +101,16 @@ TEST_F(FaultsTest, ReadsInAnyOrderGiveTheSameFile) {
     mount_.reset();
     server_.reset();
   }
+}
+
+TEST_F(FaultsTest, AReaderAwaitsTheBytesOfAFileThatTheCloudHasNotReady) {
+  Start({.download_lag = std::chrono::hours(1)});
+  WriteAndCompare("file");
+  auto reading = std::async(std::launch::async, [&] { return ReadWholeFile(*mount_ / "file"); });
+  ASSERT_TRUE(Eventually([&] { return (*server_)->counters().downloads >= 2; }));
+  EXPECT_EQ((*server_)->counters().bytes_downloaded, 0U);
+  server_->Change([](Knobs& knobs) { knobs.download_lag = server::Millis(0); });
+  EXPECT_TRUE(reading.get() == Pattern(kSize));
 }
 
 TEST_F(FaultsTest, SeveralFilesGoUpAtOnce) {

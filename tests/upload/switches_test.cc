@@ -104,7 +104,6 @@ INSTANTIATE_TEST_SUITE_P(
                                  "hashes=md5+sha1+md5:65536 hash_repeat=20 reply_delay=30"},
                       SwitchCase{"SmallMessages", "receive_limit=1100000"},
                       SwitchCase{"HashesLate", "hash_lag=500"},
-                      SwitchCase{"DownloadsLate", "download_lag=500"},
                       SwitchCase{"ListingsLate", "listing_lag=400 hash_lag=800"},
                       SwitchCase{"PendingEntries", "pending_entries=on"},
                       SwitchCase{"PendingEntriesNoHash", "pending_entries=on list_hashes=off"},
