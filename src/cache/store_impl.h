@@ -271,11 +271,12 @@ class StoreImpl final : public Store, private SealHost, private KeeperHost {
 
   // ---- store_overlay.cc
   enum class Verdict { kKeep, kConfirm, kForget };
-  Verdict JudgeGhost(const std::string& path, Ghost& ghost, SteadyTime begun,
-                     const std::optional<Listed>& listed) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  Verdict JudgeGhost(Ghost& ghost, SteadyTime begun, const std::optional<Listed>& listed)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   bool IsNoLagAnyMore(Ghost& ghost, SteadyTime begun) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   Status DropXattrsOfAnother(const Memory& memory) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
-  bool MayStillAppear(const std::string& path) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  std::vector<std::string_view> UploadPaths() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  void UploadLeft(const Row& row) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
 
   // ---- store_intents.cc
   std::vector<Intent>::iterator FindIntent(uint64_t id) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);

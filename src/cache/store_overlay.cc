@@ -103,13 +103,28 @@ void Store::Reconcile(const std::string& dir, SteadyTime begun,
   });
 }
 
-// An upload under way may put something at this path yet, which is not somebody else's. An item
-// knows the server's path only, which ends with the mount's.
-bool StoreImpl::MayStillAppear(const std::string& path) const {
-  return std::any_of(items_.begin(), items_.end(), [&](const auto& item) {
-    const Row& row = item.second->row;
-    return row.upload_generation != 0 && row.rare().upload_path.ends_with(path);
-  });
+// Where uploads under way may put something yet, which is not somebody else's. An item knows the
+// server's path only, which ends with the mount's.
+std::vector<std::string_view> StoreImpl::UploadPaths() const {
+  std::vector<std::string_view> paths;
+  for (const auto& [id, record] : items_) {
+    if (record->row.upload_generation != 0) paths.push_back(record->row.rare().upload_path);
+  }
+  return paths;
+}
+
+// What an upload put at a name that is gone here has been taken away by now, but listings that lag
+// still show it, as younger than the removal of the name.
+void StoreImpl::UploadLeft(const Row& row) {
+  const std::string& path = row.rare().upload_path;
+  for (size_t at = path.find('/'); at != std::string::npos; at = path.find('/', at + 1)) {
+    const auto name = names_.find(path.substr(at));
+    Ghost* ghost = name == names_.end() ? nullptr : name->second.ghost.get();
+    if (ghost == nullptr || ghost->kind != Overlay::Kind::kGone) continue;
+    ghost->since = clock_.Now();
+    ghost->gone.since_ns = clock_.WallNs();
+    ghost->contradictions = 0;
+  }
 }
 
 bool StoreImpl::IsNoLagAnyMore(Ghost& ghost, SteadyTime begun) const {
@@ -120,7 +135,7 @@ bool StoreImpl::IsNoLagAnyMore(Ghost& ghost, SteadyTime begun) const {
   return ++ghost.contradictions >= kContradictions;
 }
 
-StoreImpl::Verdict StoreImpl::JudgeGhost(const std::string& path, Ghost& ghost, SteadyTime begun,
+StoreImpl::Verdict StoreImpl::JudgeGhost(Ghost& ghost, SteadyTime begun,
                                          const std::optional<Listed>& listed) {
   if (ghost.kind == Overlay::Kind::kUploaded) {
     if (listed) return Verdict::kConfirm;
@@ -128,7 +143,6 @@ StoreImpl::Verdict StoreImpl::JudgeGhost(const std::string& path, Ghost& ghost, 
     return told || IsNoLagAnyMore(ghost, begun) ? Verdict::kForget : Verdict::kKeep;
   }
   if (!listed) return Verdict::kForget;
-  if (MayStillAppear(path)) return Verdict::kKeep;
   const bool stands = IsAnother(ghost.gone, *listed) || IsNoLagAnyMore(ghost, begun);
   return stands ? Verdict::kForget : Verdict::kKeep;
 }
@@ -137,11 +151,19 @@ void StoreImpl::ReconcileEntries(const std::string& dir, SteadyTime begun,
                                  const ListedNames& listed) {
   MutexLock lock(mu_);
   std::vector<std::pair<std::string, Verdict>> settled;
+  std::optional<std::vector<std::string_view>> uploads;
+  const auto may_still_appear = [&](const std::string& path) {
+    mu_.AssertHeld();
+    if (!uploads) uploads = UploadPaths();
+    return std::any_of(uploads->begin(), uploads->end(),
+                       [&](std::string_view upload) { return upload.ends_with(path); });
+  };
   for (const auto* name : NamesIn(dir)) {
     Ghost* ghost = name->second.ghost.get();
     if (ghost == nullptr || ghost->since >= begun) continue;
+    if (ghost->kind == Overlay::Kind::kGone && may_still_appear(name->first)) continue;
     const auto shown = listed(std::string(NameOf(name->first)));
-    const Verdict verdict = JudgeGhost(name->first, *ghost, begun, shown);
+    const Verdict verdict = JudgeGhost(*ghost, begun, shown);
     if (verdict != Verdict::kKeep) settled.emplace_back(name->first, verdict);
   }
   if (settled.empty()) return;

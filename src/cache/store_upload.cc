@@ -228,6 +228,7 @@ Status StoreImpl::FinishLocked(Record& record, const Identity& identity) {
     return left ? journal_->PutMemory(memory) : left;
   });
   if (!done) return done;
+  UploadLeft(record.row);
   ShowUploaded(std::move(memory));
   if (pinned) {
     Apply(record, std::move(next));
@@ -253,6 +254,7 @@ Status StoreImpl::MarkUploadGone(ItemId id) {
   Record* record = Find(id);
   if (record == nullptr || record->unlinked) return Fail(ENOENT, "no such staged item");
   if (record->row.upload_generation == 0) return {};
+  UploadLeft(record->row);
   Row next = record->row;
   ClearUpload(next);
   return Change(*record, std::move(next));
@@ -273,6 +275,7 @@ Status StoreImpl::ForgetRemoved(ItemId id) {
         !gone) {
       return gone;
     }
+    UploadLeft(record->row);
     // The bytes went with the name; this clears the mark.
     if (kind == ItemKind::kFile) doomed.push_back({id, 0, false});
     if (record->pins == 0) {

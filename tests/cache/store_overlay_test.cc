@@ -21,6 +21,14 @@ class OverlayTest : public ::testing::Test {
       return name == "f" ? shown : std::nullopt;
     });
   }
+  // "/f", whose upload has begun.
+  ItemId Upload() {
+    auto item = store_->CreateFile("/f", store_->NewIno(), {});
+    EXPECT_TRUE(item && store_->EndWrite(item->id, true));
+    EXPECT_TRUE(Await([&] { return store_->Get(item->id)->state == State::kWaiting; }));
+    EXPECT_TRUE(store_->MarkStarting(item->id, 1, "/cloud/f", std::nullopt));
+    return item->id;
+  }
   Overlay::Kind Kind() { return store_->Lookup("/f").kind; }
   void RememberFile(bool confirmed, Identity identity) {
     ASSERT_OK(store_->Remember({"/f", 9, ItemKind::kFile, {}, std::move(identity), confirmed}));
@@ -107,14 +115,46 @@ TEST_F(OverlayTest, ADoubtedNameGoesWithTheNextListingThatLacksIt) {
 }
 
 TEST_F(OverlayTest, WhatACancelledUploadMayStillPutThereStaysHidden) {
-  auto item = store_->CreateFile("/f", store_->NewIno(), {});
-  ASSERT_OK(item);
-  ASSERT_OK(store_->EndWrite(item->id, true));
-  ASSERT_TRUE(Await([&] { return store_->Get(item->id)->state == State::kWaiting; }));
-  ASSERT_OK(store_->MarkStarting(item->id, 1, "/cloud/f", std::nullopt));
+  Upload();
   ASSERT_OK(store_->Remove("/f", true));
+  List(kSoon, std::nullopt);  // not there yet
+  EXPECT_EQ(Overlay::Kind::kGone, Kind());
   List(kLate, File({99, clock_.WallNs() + 100'000'000'000, "", {}}));
   EXPECT_EQ(Overlay::Kind::kGone, Kind());
+  List(kSoon, std::nullopt);
+  List(kSoon, File({99, clock_.WallNs(), "", {}}));
+  EXPECT_EQ(Overlay::Kind::kGone, Kind());
+}
+
+TEST_F(OverlayTest, WhatAnUploadPutUnderAnOldNameStaysHiddenWhenItIsTakenAway) {
+  const auto id = Upload();
+  // Written again since: what comes of the upload, nobody knows.
+  ASSERT_OK(store_->BeginWrite(id));
+  auto pin = store_->PinFile(id, true);
+  ASSERT_OK(pin);
+  ASSERT_OK((*pin)->Write(Bytes("newer"), 0));
+  pin->Reset();
+  ASSERT_OK(store_->EndWrite(id, true));
+  ASSERT_TRUE(Await([&] { return store_->Get(id)->state == State::kWaiting; }));
+  ASSERT_OK(store_->Rename("/f", "/g", true));
+  clock_.Advance(10 * kSoon);
+  const int64_t uploaded = clock_.WallNs();
+  const SteadyTime before = clock_.Now();
+  clock_.Advance(kSoon);
+  ASSERT_OK(store_->MarkUploadGone(id));
+  const auto list = [&](SteadyTime begun) {
+    store_->ReconcileEntries("/", begun, [&](const std::string& name) -> std::optional<Listed> {
+      if (name != "f") return std::nullopt;
+      return File({99, uploaded, "", {}});
+    });
+  };
+  list(before);
+  EXPECT_EQ(Overlay::Kind::kGone, Kind());
+  clock_.Advance(kSoon);
+  list(clock_.Now());  // it lags
+  EXPECT_EQ(Overlay::Kind::kGone, Kind());
+  List(kSoon, std::nullopt);
+  EXPECT_EQ(Overlay::Kind::kNone, Kind());
 }
 
 }  // namespace
