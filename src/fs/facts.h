@@ -31,6 +31,7 @@ struct Facts {
   uint64_t size = 0;        // bytes
   bool is_link = false;     // a file that is shown as a symbolic link
   bool remembered = false;  // staged, or the attribute memory is of this version
+  uint64_t as_of = 0;       // how many ends of writing it is not older than (Filesystem::closes_)
   bool is_dir() const { return kind == cache::ItemKind::kDir; }
 };
 

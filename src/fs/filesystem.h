@@ -313,6 +313,7 @@ class Filesystem {
                    const std::optional<remote::Entry>& entry);
   EntryReply Reply(const NodePtr& node, const Facts& facts) const;
   AttrReply Describe(const NodePtr& node, Facts facts) const;
+  AttrReply DescribeLocked(Node& node, Facts facts) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(node.mu);
   // Only handles know it any more.
   bool IsUnlinked(const NodePtr& node) const;
   static void DescribeOpen(const OpenFile& open, struct stat& st);
@@ -441,6 +442,8 @@ class Filesystem {
   std::atomic<bool> reached_{false};  // the server has answered a listing
   std::atomic<SteadyTime> offline_until_{SteadyTime{}};
   std::atomic<uint64_t> attr_changes_{0};  // of names without an item
+  // Ends of writing so far: who looked at a file before its last one knows an old size and time.
+  std::atomic<uint64_t> closes_{0};
   const std::string device_tag_;
   Lane lane_;
   BlockPool read_memory_;

@@ -147,6 +147,7 @@ void Filesystem::ExpireChanges(const NodePtr& dir, const remote::Listing& before
 Filesystem::Found Filesystem::Decide(const RemoteView& view, const std::string& name) const {
   Found found;
   found.path = JoinPath(view.path, name);
+  const uint64_t as_of = closes_;
   found.overlay = rooms_.store.Lookup(found.path);
   found.certain = view.certain || found.overlay.kind != cache::Overlay::Kind::kNone;
   const remote::Entry* entry =
@@ -154,6 +155,7 @@ Filesystem::Found Filesystem::Decide(const RemoteView& view, const std::string& 
   if (entry != nullptr) found.entry = *entry;
   const auto memory = entry == nullptr ? std::nullopt : rooms_.store.Recall(found.path);
   found.facts = FactsOf(defaults_, found.overlay, entry, memory ? &*memory : nullptr);
+  if (found.facts) found.facts->as_of = as_of;
   return found;
 }
 
@@ -231,6 +233,7 @@ Result<Filesystem::Known> Filesystem::Recollect(const std::string& path,
 
 Result<Facts> Filesystem::KnownFacts(const NodePtr& node) const {
   if (node == nodes_.root()) return RootFacts();
+  const uint64_t as_of = closes_;
   std::optional<remote::Entry> entry;
   {
     MutexLock lock(node->mu);
@@ -241,7 +244,8 @@ Result<Facts> Filesystem::KnownFacts(const NodePtr& node) const {
       return Facts{.kind = node->kind,
                    .ino = node->ino,
                    .attr = node->open.attr,
-                   .size = item ? item->size : 0};
+                   .size = item ? item->size : 0,
+                   .as_of = as_of};
     }
   }
   const auto path = PathOf(node);
@@ -249,11 +253,15 @@ Result<Facts> Filesystem::KnownFacts(const NodePtr& node) const {
     MutexLock lock(node->mu);
     if (node->open.handles == 0) return Fail(path.error());
     // Deleted, and nothing of it is here: as it was last.
-    return Facts{
-        .kind = node->kind, .ino = node->ino, .attr = node->described, .size = node->version.size};
+    return Facts{.kind = node->kind,
+                 .ino = node->ino,
+                 .attr = node->described,
+                 .size = node->version.size,
+                 .as_of = as_of};
   }
   auto known = Recollect(*path, std::move(entry));
   if (!known) return Fail(known.error());
+  known->facts.as_of = as_of;
   return known->facts;
 }
 
@@ -262,20 +270,35 @@ bool Filesystem::IsUnlinked(const NodePtr& node) const {
 }
 
 AttrReply Filesystem::Describe(const NodePtr& node, Facts facts) const {
-  facts.ino = node->ino;
+  for (;;) {
+    {
+      MutexLock lock(node->mu);
+      if (facts.as_of >= node->closed_at) return DescribeLocked(*node, std::move(facts));
+    }
+    // They were found before the last writer closed the file.
+    const auto known = KnownFacts(node);
+    if (known) {
+      facts = *known;
+    } else {
+      facts.as_of = closes_;  // deleted since
+    }
+  }
+}
+
+AttrReply Filesystem::DescribeLocked(Node& node, Facts facts) const {
+  facts.ino = node.ino;
   if (options_.links && !facts.is_dir()) {
-    const auto path = PathOf(node);
+    const auto path = nodes_.PathOf(node.shared_from_this());
     facts.is_link = path && IsLinkName(cache::NameOf(*path));
   }
   AttrReply reply{.st = ToStat(facts), .timeout = kStableSeconds};
-  MutexLock lock(node->mu);
-  node->described = facts.attr;
-  if (node->touched_ns > facts.attr.mtime_ns) {
-    facts.attr.mtime_ns = facts.attr.ctime_ns = node->touched_ns;
+  node.described = facts.attr;
+  if (node.touched_ns > facts.attr.mtime_ns) {
+    facts.attr.mtime_ns = facts.attr.ctime_ns = node.touched_ns;
     reply.st = ToStat(facts);
   }
-  if (node->open.handles > 0) DescribeOpen(node->open, reply.st);
-  if (node->open.writers > 0) {
+  if (node.open.handles > 0) DescribeOpen(node.open, reply.st);
+  if (node.open.writers > 0) {
     reply.timeout = std::chrono::duration<double>(options_.attr_timeout).count();
   }
   return reply;

@@ -233,7 +233,10 @@ void Filesystem::DropHandle(const NodePtr& node, bool writable) {
   OpenFile closed;
   {
     MutexLock lock(node->mu);
-    if (writable && --node->open.writers == 0) EndWriting(node->open);
+    if (writable && --node->open.writers == 0) {
+      EndWriting(node->open);
+      node->closed_at = ++closes_;
+    }
     if (--node->open.handles == 0) closed = std::exchange(node->open, OpenFile{});
   }
   if (closed.backing_id > 0) passthrough_.Close(closed.backing_id);

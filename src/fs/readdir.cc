@@ -68,6 +68,7 @@ Status Filesystem::FillDir(DirHandle& handle, SlowLane& lane) {
 std::optional<NamedFacts> Filesystem::Freshen(const std::string& dir, const NamedFacts& named,
                                               const Changes& changes) const {
   const std::string path = JoinPath(dir, named.name);
+  const uint64_t as_of = closes_;
   const cache::Overlay overlay = rooms_.store.Lookup(path);
   NamedFacts fresh = named;
   std::optional<Facts> facts = named.facts;
@@ -86,6 +87,7 @@ std::optional<NamedFacts> Filesystem::Freshen(const std::string& dir, const Name
   }
   if (!facts || facts->kind != named.facts.kind) return std::nullopt;
   fresh.facts = *facts;
+  fresh.facts.as_of = as_of;
   return fresh;
 }
 

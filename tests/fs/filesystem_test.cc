@@ -163,6 +163,47 @@ TEST_F(FilesystemTest, AnInterruptEndsALookup) {
   names_.Release("List");
 }
 
+// Whoever looks while the last writer closes must not be told of the time before.
+TEST_F(FilesystemTest, WhatWasWrittenIsSeenWhileItIsBeingClosed) {
+  const cache::Ino ino = MakeClosed("file", "");
+  std::atomic<int64_t> written = 0;
+  std::atomic<int> stale = 0;
+  const auto look = [&](const std::stop_token& stop, const auto& size_now) {
+    while (!stop.stop_requested()) {
+      const int64_t least = written;
+      if (size_now() < least) ++stale;
+    }
+  };
+  UserCall call;
+  std::jthread getattr([&](const std::stop_token& stop) {
+    look(stop, [&] { return fs_->GetAttr(call, ino)->st.st_size; });
+  });
+  std::jthread lookup([&](const std::stop_token& stop) {
+    look(stop, [&] { return fs_->Lookup(call, kRootIno, "file")->st.st_size; });
+  });
+  for (int64_t size = 1; size <= 3'000; ++size) {
+    const auto opened = fs_->Open(call_, ino, O_WRONLY);
+    ASSERT_TRUE(opened);
+    Write(opened->handle, std::string(static_cast<size_t>(size), 'x'));
+    written = size;
+    CloseHandle(opened->handle);
+  }
+  EXPECT_EQ(stale, 0);
+}
+
+TEST_F(FilesystemTest, AnUploadedFileThatIsDeletedWhileItIsReadIsAsItWasLast) {
+  const cache::Ino ino = MakeClosed("file", "text");
+  Upload("/file");
+  const auto reading = fs_->Open(call_, ino, O_RDONLY);
+  ASSERT_TRUE(reading);
+  ASSERT_TRUE(fs_->Unlink(call_, kRootIno, "file"));
+  const auto looked = fs_->GetAttr(call_, ino);
+  ASSERT_TRUE(looked);
+  EXPECT_EQ(looked->st.st_size, 4);
+  EXPECT_EQ(looked->st.st_nlink, 0U);
+  fs_->Release(reading->handle);
+}
+
 TEST_F(FilesystemTest, ADirectoryMadeHereIsNotAskedOfTheServer) {
   const auto made = fs_->MakeDir(call_, Ino("none") + kRootIno, "dir", 0755);
   ASSERT_TRUE(made);
