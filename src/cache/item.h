@@ -95,6 +95,9 @@ struct Item {
   bool renamed = false;
   bool based = false;     // its bytes are a change of the version `replaced`; until the next Start
   bool accepted = false;  // a person vouches for what stands on the server; until the next Start
+  // The upload is over; what it left, at the item's own path, is overwritten by the next one. Until
+  // then it matters: when the item is renamed or deleted, it has to go.
+  bool kept = false;
   std::optional<Identity> sent;  // size and digests (as far as known) of what is going up
 
   // The last failure.

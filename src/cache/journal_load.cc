@@ -56,13 +56,14 @@ class Columns {
 };
 
 void ReadFlags(Columns& columns, Row& row) {
-  const int64_t flags = columns.Between(0, 31);
+  const int64_t flags = columns.Between(0, 127);
   row.partial = (flags & 1) != 0;
   row.clean = (flags & 2) != 0;
   row.attr_changed = (flags & 4) != 0;
   row.renamed = (flags & 8) != 0;
   row.based = (flags & 16) != 0;
   row.accepted = (flags & 32) != 0;
+  row.kept = (flags & 64) != 0;
 }
 
 // "" is none.

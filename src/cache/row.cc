@@ -41,6 +41,7 @@ Item ToItem(const Row& row) {
   item.renamed = row.renamed;
   item.based = row.based;
   item.accepted = row.accepted;
+  item.kept = row.kept;
   item.attempts = row.attempts;
   item.not_before_ns = row.not_before_ns;
   item.error_code = row.error_code;

@@ -61,6 +61,7 @@ struct Row {
   bool renamed = false;         // itself, since the upload was started
   bool based = false;           // these bytes are a change of the version `replaced`
   bool accepted = false;        // a person vouches for what stands on the server
+  bool kept = false;            // see Item::kept
 
   // Writes changed the times behind the row's back: stat of a closed file shows the row
   // (docs/ARCHITECTURE.md, "Passthrough").

@@ -237,11 +237,17 @@ class Store {
 
   // ---- upload: the way of one sealed generation ------------------------------------------------
   // Each returns ESTALE when `generation` is no longer the item's sealed one (changed, deleted):
-  // the caller then cancels. MarkUploadGone alone is valid in any state.
+  // the caller then cancels. MarkUploadMoved and MarkUploadOver are valid in any state.
   virtual Result<std::unique_ptr<SealedReader>> OpenSealed(ItemId id, Generation generation) = 0;
-  // Before Start (or CreateFolder) is sent. -> kUploading.
+  // Before Start (or CreateFolder) is sent. -> kUploading. `at`: only while the item lives at this
+  // path; else EAGAIN, and what the row knows of an earlier upload stays known.
   virtual Status MarkStarting(ItemId id, Generation generation, const std::string& upload_path,
-                              const std::optional<Identity>& replaced) = 0;
+                              const std::optional<Identity>& replaced,
+                              const std::optional<std::string>& at) = 0;
+  Status MarkStarting(ItemId id, Generation generation, const std::string& upload_path,
+                      const std::optional<Identity>& replaced) {
+    return MarkStarting(id, generation, upload_path, replaced, std::nullopt);
+  }
   // ESTALE as above, but the id is kept while the row still knows of this start.
   virtual Status MarkStarted(ItemId id, Generation generation, const std::string& upload_id) = 0;
   // Ranges that the server acknowledged (a ledger per upload; journalled now and then).
@@ -262,8 +268,12 @@ class Store {
   // is kept in the row (it must be cancelled or adopted before the next Start) unless it is over.
   virtual Status MarkFailed(ItemId id, Generation generation, const Error& error,
                             int64_t not_before_ns, bool park) = 0;
-  // The server no longer has the upload `upload_path`/`upload_id` of this item: clears it.
-  virtual Status MarkUploadGone(ItemId id) = 0;
+  // What the upload left stands at `upload_path` now, whatever has become of the item since.
+  virtual Status MarkUploadMoved(ItemId id, const std::string& upload_path) = 0;
+  // The server no longer has the upload `upload_path`/`upload_id` of this item: clears it, or marks
+  // it as Item::kept. `at`: only while the item lives at this path; else EAGAIN.
+  virtual Status MarkUploadOver(ItemId id, const std::optional<std::string>& at, bool kept) = 0;
+  Status MarkUploadGone(ItemId id) { return MarkUploadOver(id, std::nullopt, false); }
   // A kRemoving item whose remote side is clean.
   virtual Status ForgetRemoved(ItemId id) = 0;
   // kParked, kInterrupted or backing off -> kWaiting (or kSealing) now.

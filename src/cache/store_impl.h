@@ -129,7 +129,8 @@ class StoreImpl final : public Store, private SealHost, private KeeperHost {
 
   Result<std::unique_ptr<SealedReader>> OpenSealed(ItemId id, Generation generation) override;
   Status MarkStarting(ItemId id, Generation generation, const std::string& upload_path,
-                      const std::optional<Identity>& replaced) override;
+                      const std::optional<Identity>& replaced,
+                      const std::optional<std::string>& at) override;
   Status MarkStarted(ItemId id, Generation generation, const std::string& upload_id) override;
   void MarkServed(ItemId id, Generation generation, const ByteRange& range) override;
   bool ServedWhole(ItemId id, Generation generation) const override;
@@ -141,7 +142,8 @@ class StoreImpl final : public Store, private SealHost, private KeeperHost {
                   const Identity& identity) override;
   Status MarkFailed(ItemId id, Generation generation, const Error& error, int64_t not_before_ns,
                     bool park) override;
-  Status MarkUploadGone(ItemId id) override;
+  Status MarkUploadMoved(ItemId id, const std::string& upload_path) override;
+  Status MarkUploadOver(ItemId id, const std::optional<std::string>& at, bool kept) override;
   Status ForgetRemoved(ItemId id) override;
   Status Retry(ItemId id) override;
   Status Accept(ItemId id) override;

@@ -147,7 +147,7 @@ bool StoreImpl::IsUploadedTo(const std::string& server_path, const std::string& 
   MutexLock lock(mu_);
   return std::any_of(items_.begin(), items_.end(), [&](const auto& entry) {
     const Row& row = entry.second->row;
-    if (entry.first == except || row.upload_generation == 0) return false;
+    if (entry.first == except || row.upload_generation == 0 || row.kept) return false;
     // What was deleted here is looked for under its own name too.
     return IsAtOrBeneath(row.rare().upload_path, server_path) ||
            (row.state == State::kRemoving && IsAtOrBeneath(row.path, path));

@@ -196,7 +196,8 @@ StoreImpl::Moved StoreImpl::RowsMoved(const std::string& from, const std::string
     next.path = to + next.path.substr(from.size());
     next.changed_ns = clock_.WallNs();
     if (record->row.path == from) {  // not only its directory: it may replace another file
-      next.renamed |= next.upload_generation != 0;
+      next.renamed |= next.upload_generation != 0 && !next.kept;
+      next.kept = false;
       next.based = false;
     }
     moved.emplace_back(record, std::move(next));

@@ -22,7 +22,7 @@ bool HoldsSeal(State state) {
 
 void ClearUpload(Row& row) {
   row.upload_generation = 0;
-  row.renamed = false;
+  row.renamed = row.kept = false;
   row.EditRare([](RareFields& rare) {
     rare.upload_path.clear();
     rare.upload_id.clear();
@@ -86,14 +86,16 @@ Result<std::unique_ptr<SealedReader>> StoreImpl::OpenSealed(ItemId id, Generatio
 }
 
 Status StoreImpl::MarkStarting(ItemId id, Generation generation, const std::string& upload_path,
-                               const std::optional<Identity>& replaced) {
+                               const std::optional<Identity>& replaced,
+                               const std::optional<std::string>& at) {
   MutexLock lock(mu_);
   auto record = FindSealed(id, generation);
   if (!record) return Fail(record.error());
+  if (at && (*record)->row.path != *at) return Fail(EAGAIN, *at + " was renamed meanwhile");
   Row next = (*record)->row;
   next.state = State::kUploading;
   next.upload_generation = generation;
-  next.renamed = next.based = next.accepted = false;
+  next.renamed = next.based = next.accepted = next.kept = false;
   next.EditRare([&](RareFields& rare) {
     rare.upload_path = upload_path;
     rare.upload_id.clear();
@@ -249,11 +251,29 @@ Status StoreImpl::MarkFailed(ItemId id, Generation generation, const Error& erro
   });
 }
 
-Status StoreImpl::MarkUploadGone(ItemId id) {
+Status StoreImpl::MarkUploadMoved(ItemId id, const std::string& upload_path) {
   MutexLock lock(mu_);
   Record* record = Find(id);
   if (record == nullptr || record->unlinked) return Fail(ENOENT, "no such staged item");
   if (record->row.upload_generation == 0) return {};
+  Row next = record->row;
+  next.EditRare([&](RareFields& rare) { rare.upload_path = upload_path; });
+  return Change(*record, std::move(next));
+}
+
+Status StoreImpl::MarkUploadOver(ItemId id, const std::optional<std::string>& at, bool kept) {
+  MutexLock lock(mu_);
+  Record* record = Find(id);
+  if (record == nullptr || record->unlinked) return Fail(ENOENT, "no such staged item");
+  if (at && (record->row.path != *at || record->row.state == State::kRemoving)) {
+    return Fail(EAGAIN, *at + " was renamed or deleted meanwhile");
+  }
+  if (record->row.upload_generation == 0) return {};
+  if (kept) {
+    Row next = record->row;
+    next.kept = true;
+    return Change(*record, std::move(next));
+  }
   UploadLeft(record->row);
   Row next = record->row;
   ClearUpload(next);

@@ -98,7 +98,9 @@ Status Filesystem::LookAtRename(Renaming& renaming, SlowLane& lane) {
   auto status = look(renaming.from_dir, renaming.from_name, renaming.from, renaming.from_uploading);
   if (status) status = look(renaming.to_dir, renaming.to_name, renaming.to, renaming.to_uploading);
   if (!status) return status;
-  renaming.remote = renaming.from.on_server() && !renaming.from_uploading;
+  // What was kept there to be overwritten goes along, if it shows already.
+  const bool placed_later = renaming.from_uploading && !renaming.from.overlay.item.kept;
+  renaming.remote = renaming.from.on_server() && !placed_later;
   if (!renaming.remote) return {};
   const auto token = lane.Enter();
   return token ? Status() : Fail(token.error());
@@ -224,7 +226,7 @@ Status Filesystem::PrepareTarget(const Renaming& renaming, cache::ItemId& held) 
   held = Hold(to);
   const auto replaced_is_up = [&, item = to.overlay.item.id] {
     const auto now = rooms_.store.Get(item);
-    return now && now->upload_generation != 0;
+    return now && now->upload_generation != 0 && !now->kept;
   };
   if (to.in_flight()) {
     if (auto ended = AwaitNo(replaced_is_up); !ended) return ended;

@@ -17,6 +17,7 @@ namespace {
 using std::chrono::milliseconds;
 
 constexpr auto kCancelPatience = std::chrono::seconds(30);
+constexpr auto kBusyPatience = std::chrono::seconds(30);
 // How long a listing may lag behind an upload that finished at the very end.
 constexpr auto kLagPatience = std::chrono::seconds(6);
 
@@ -61,6 +62,7 @@ bool IsOurs(const Rooms& rooms, const remote::Entry& entry, const std::string& p
   bool by_hash = false;
   if (!HasSentBytes(entry, leftover, by_hash)) return false;
   if (by_hash) return true;
+  if (leftover.put_in_place && path == leftover.step_to) return true;
   if (path != leftover.upload_path && path != leftover.step_to) return false;
   return leftover.succeeded || ending == Ending::kFinished ||
          (leftover.was_running && ending == Ending::kUnknown);
@@ -95,15 +97,31 @@ Result<bool> DeleteResult(const Rooms& rooms, const Leftover& leftover, const st
   return true;
 }
 
-// The old version made room for our result, which was then not put in its place: without both
-// nothing would be left of the file until the next one is up. True: it stands there now.
-Result<bool> PutInPlace(const Rooms& rooms, const Leftover& leftover, const std::stop_token& stop) {
+// A change of `path` by fs that began before ours has ended by then.
+Status AwaitNotBusy(const Rooms& rooms, const std::string& path, const std::stop_token& stop) {
+  const SteadyTime give_up = rooms.clock.Now() + kBusyPatience;
+  for (milliseconds pause(5);; pause = std::min(pause * 2, milliseconds(200))) {
+    Status free = rooms.CheckNotBusy(path);
+    if (free || rooms.clock.Now() >= give_up) return free;
+    if (!Pause(pause, stop)) return Fail(ECANCELED, "stopped");
+  }
+}
+
+bool MayBePutInPlace(const Leftover& leftover) {
   const std::string& temp = leftover.upload_path;
   const std::string& place = leftover.keep_path;
-  if (place.empty() || !leftover.replaced || leftover.is_dir || !IsTempName(NameOf(temp)) ||
-      ParentOf(temp) != ParentOf(place)) {
-    return false;
-  }
+  return !place.empty() && !leftover.place_taken && leftover.replaced && !leftover.is_dir &&
+         IsTempName(NameOf(temp)) && ParentOf(temp) == ParentOf(place) &&
+         (leftover.step_to.empty() || leftover.step_to == place);
+}
+
+// The old version made room for our result, which was then not put in its place: without both
+// nothing would be left of the file until the next one is up. True: it stands there now, unless fs
+// has removed or renamed it, as the item tells.
+Result<bool> PutInPlace(const Rooms& rooms, Leftover& leftover, const std::stop_token& stop) {
+  if (!MayBePutInPlace(leftover)) return false;
+  const std::string& temp = leftover.upload_path;
+  const std::string& place = leftover.keep_path;
   const Result<remote::ListingPtr> listing = rooms.List(ParentOf(temp), rooms.clock.Now(), stop);
   if (!listing && listing.error().code == ENOENT) return false;
   if (!listing) return Fail(listing.error());
@@ -114,10 +132,16 @@ Result<bool> PutInPlace(const Rooms& rooms, const Leftover& leftover, const std:
     return false;
   }
   Log::Info("{}: the version before the one that comes next takes its place", place);
+  leftover.step_to = place;
   const Status renamed = rooms.names.Rename(temp, NameOf(place), stop);
   rooms.dirs.Doubt(ParentOf(temp), NameOf(temp), true);
   rooms.dirs.Doubt(ParentOf(place), NameOf(place), false);
   if (!renamed) return Fail(renamed.error());
+  leftover.put_in_place = true;
+  if (Status told = rooms.store.MarkUploadMoved(leftover.item, place); !told)
+    return Fail(told.error());
+  // What fs begins from now on finds it there.
+  if (Status free = AwaitNotBusy(rooms, place, stop); !free) return Fail(free.error());
   return true;
 }
 
@@ -198,7 +222,7 @@ Result<Ending> CancelUpload(const Rooms& rooms, cache::ItemId item, const std::s
   return Fail(ETIMEDOUT, "the server does not end the cancelled upload of " + upload_path);
 }
 
-Status CleanUp(const Rooms& rooms, const Leftover& leftover, const std::stop_token& stop) {
+Status CleanUp(const Rooms& rooms, Leftover& leftover, const std::stop_token& stop) {
   if (leftover.upload_path.empty()) return {};
   Ending ending = Ending::kUnknown;
   if (!leftover.is_dir) {
@@ -227,6 +251,36 @@ Status CleanUp(const Rooms& rooms, const Leftover& leftover, const std::stop_tok
     if (!Pause(pause, stop)) return Fail(ECANCELED, "stopped");
     pause *= 2;
   }
+}
+
+Status CleanUpFollowing(const Rooms& rooms, Leftover& leftover, std::string& lived_at,
+                        const std::stop_token& stop) {
+  constexpr int kMaxRounds = 16;
+  const auto follow = [&] {
+    const std::optional<cache::Item> item = rooms.store.Get(leftover.item);
+    // Without a row nobody asked for anything to be deleted.
+    if (!item) leftover.cancel_only = true;
+    const bool lives = item && item->state != cache::State::kRemoving;
+    lived_at = lives ? item->path : "";
+    leftover.keep_path = lives ? rooms.ServerPath(item->path) : "";
+    if (!item) return;
+    // Placing may have moved it since.
+    if (!item->upload_path.empty()) leftover.upload_path = item->upload_path;
+    leftover.carried_to = CarriedTo(rooms, *item, leftover.upload_path);
+    leftover.sent = item->sent;
+  };
+  follow();
+  for (int round = 0; round < kMaxRounds; ++round) {
+    const std::string kept = leftover.keep_path;
+    const std::string carried_to = leftover.carried_to;
+    Status cleaned = CleanUp(rooms, leftover, stop);
+    if (!cleaned || leftover.cancel_only) return cleaned;
+    follow();
+    if (leftover.cancel_only || (leftover.keep_path == kept && leftover.carried_to == carried_to)) {
+      return {};
+    }
+  }
+  return Fail(EAGAIN, "renamed again and again while its upload was cancelled");
 }
 
 }  // namespace outboxfs::upload

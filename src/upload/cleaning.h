@@ -27,6 +27,8 @@ struct Leftover {
   std::optional<cache::Identity> replaced;
   // Where the item lives now: what stands there is overwritten later. Empty: it was deleted.
   std::string keep_path;
+  bool put_in_place = false;  // at step_to, by the cleaning itself
+  bool place_taken = false;   // by another upload: nothing may be put at keep_path
   bool is_dir = false;
   bool cancel_only = false;  // nothing is deleted
   bool was_running = false;  // until now, as this process has seen itself
@@ -45,6 +47,12 @@ enum class Ending {
 // Cancels the upload and waits until the server's queue shows no running one (a while).
 Result<Ending> CancelUpload(const Rooms& rooms, cache::ItemId item, const std::string& upload_id,
                             const std::string& upload_path, const std::stop_token& stop);
-Status CleanUp(const Rooms& rooms, const Leftover& leftover, const std::stop_token& stop);
+// `leftover.step_to` tells afterwards, also after a failure, where else the result may stand by
+// now.
+Status CleanUp(const Rooms& rooms, Leftover& leftover, const std::stop_token& stop);
+// The same for an item that may be renamed or deleted meanwhile: what was kept under a path that it
+// has left is cleaned up too. `lived_at`: the mount's path for which it was done; empty: deleted.
+Status CleanUpFollowing(const Rooms& rooms, Leftover& leftover, std::string& lived_at,
+                        const std::stop_token& stop);
 
 }  // namespace outboxfs::upload

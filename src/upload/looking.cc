@@ -192,7 +192,7 @@ Result<LookResult> LookBeforeStart(const Rooms& rooms, const Item& item,
   if (!reader) return Fail(reader.error());
   LookResult result;
   result.reader = std::move(*reader);
-  if (!item.upload_path.empty()) {
+  if (!item.upload_path.empty() && !item.kept) {
     if (item.upload_generation == item.generation) {
       const auto taken = TakeUp(rooms, item, *result.reader, stop);
       if (!taken) return Fail(taken.error());
@@ -200,10 +200,14 @@ Result<LookResult> LookBeforeStart(const Rooms& rooms, const Item& item,
         result.look = **taken;
         return result;
       }
-    } else if (Status clean = CleanUp(rooms, LeftoverOf(rooms, item), stop); !clean) {
-      return Fail(clean.error());
+    } else {
+      Leftover leftover = LeftoverOf(rooms, item);
+      if (Status clean = CleanUp(rooms, leftover, stop); !clean) return Fail(clean.error());
     }
-    if (Status gone = rooms.store.MarkUploadGone(item.id); !gone) return Fail(gone.error());
+    const bool kept = item.upload_path == rooms.ServerPath(item.path);
+    if (Status over = rooms.store.MarkUploadOver(item.id, item.path, kept); !over) {
+      return Fail(over.error());
+    }
   }
   if (item.accepted && item.upload_path.empty()) {
     const auto taken = TakeAccepted(rooms, item, *result.reader, stop);

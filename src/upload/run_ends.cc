@@ -207,6 +207,9 @@ Leftover Scheduler::LeftoverOfRun(const Run& run) {
   leftover.was_running = run.session.was_running();
   leftover.succeeded = run.session.reported();
   leftover.step_to = entries_[run.item.id].step_to;
+  const std::optional<Item> now = ItemOf(run.item.id);
+  const cache::ItemId holder = now ? agenda_.HolderOf(rooms_.ServerPath(now->path)) : 0;
+  leftover.place_taken = holder != 0 && holder != run.item.id;
   const std::string own_path = rooms_.ServerPath(run.item.path);
   // Only while nothing else of ours can be going up there.
   if (run.item.state == State::kRemoving && agenda_.Claim(own_path, run.item.id)) {
@@ -218,32 +221,16 @@ Leftover Scheduler::LeftoverOfRun(const Run& run) {
 void Scheduler::Perform(Run& run, const action::Clean& clean) {
   Leftover leftover = LeftoverOfRun(run);
   leftover.cancel_only = clean.cancel_only;
-  Work(run.key, [this, id = run.item.id, leftover](const std::stop_token& stop) -> Event {
+  workers_.Post([this, key = run.key, leftover](const std::stop_token& stop) {
     Leftover now = leftover;
-    const std::optional<Item> item = ItemOf(id);
-    if (item) {
-      // Placing may have moved it since.
-      if (!item->upload_path.empty()) now.upload_path = item->upload_path;
-      now.carried_to = CarriedTo(rooms_, *item, now.upload_path);
-      now.sent = item->sent;
-      if (item->state != State::kRemoving) now.keep_path = rooms_.ServerPath(item->path);
-    }
-    // Without a row nobody asked for anything to be deleted.
-    if (!item) now.cancel_only = true;
-    Status cleaned = CleanUp(rooms_, now, stop);
-    const std::optional<Item> after = ItemOf(id);
-    const bool lives = after && after->state != State::kRemoving;
-    const std::string path = lives ? rooms_.ServerPath(after->path) : "";
-    const std::string carried_to = after ? CarriedTo(rooms_, *after, now.upload_path) : "";
-    const bool elsewhere = path != now.keep_path || carried_to != now.carried_to;
-    if (cleaned && item && after && !now.cancel_only && elsewhere) {
-      // Renamed or deleted meanwhile: nothing will overwrite what was kept.
-      now.keep_path = path;
-      now.carried_to = carried_to;
-      cleaned = CleanUp(rooms_, now, stop);
-    }
-    if (!cleaned) return event::Failed{cleaned.error(), false};
-    return event::Cleaned{};
+    std::string lived_at;
+    const Status cleaned = CleanUpFollowing(rooms_, now, lived_at, stop);
+    Post([this, key, cleaned, lived_at, step_to = now.step_to]()
+             ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) {
+               NoteStep(key, step_to);
+               if (Run* at = FindRun(key); at != nullptr && cleaned) at->cleaned_for = lived_at;
+               Tell(key, cleaned ? Event(event::Cleaned{}) : event::Failed{cleaned.error(), false});
+             });
   });
 }
 
@@ -284,17 +271,21 @@ void Scheduler::Perform(Run& run, const action::End& end) {
   }
 }
 
+// What was cleaned for a path that the item has left since is cleaned again, by the next run.
 void Scheduler::EndStale(const Run& run) {
-  workers_.Post([this, key = run.key, id = run.item.id](const std::stop_token& /*stop*/) {
+  workers_.Post([this, key = run.key, id = run.item.id,
+                 cleaned_for = run.cleaned_for](const std::stop_token& /*stop*/) {
     const std::optional<Item> item = ItemOf(id);
     Status told;
     if (item && item->state == State::kRemoving) {
-      told = rooms_.store.ForgetRemoved(id);
+      const bool lived = cleaned_for && !cleaned_for->empty();
+      told = lived ? Status(Fail(EAGAIN, "deleted meanwhile")) : rooms_.store.ForgetRemoved(id);
     } else if (item) {
-      told = rooms_.store.MarkUploadGone(id);
+      const bool kept = item->upload_path == rooms_.ServerPath(item->path);
+      told = rooms_.store.MarkUploadOver(id, cleaned_for, kept);
     }
     Post([this, key, id, told]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) {
-      if (!told) {
+      if (!told && told.error().code != EAGAIN) {
         Log::Warning("item {}: {}", id, told.error().text);
         entries_[id].not_before = rooms_.clock.Now() + options_.backoff_first;
       }
@@ -316,11 +307,11 @@ void Scheduler::EndFailed(Run& run, const action::End& end) {
   Log::Notice("{} {}: {}", park ? "parked" : "will be tried again:", run.item.path, error.text);
   entries_[run.item.id].hurry = false;
   const int64_t not_before = park ? 0 : rooms_.clock.WallNs() + pause.count();
-  workers_.Post([this, key = run.key, item = run.item, end, not_before,
-                 park](const std::stop_token& /*stop*/) {
+  workers_.Post([this, key = run.key, item = run.item, cleaned_for = run.cleaned_for, end,
+                 not_before, park](const std::stop_token& /*stop*/) {
     Status told;
-    if (end.upload_over) told = rooms_.store.MarkUploadGone(item.id);
-    if (told) {
+    if (end.upload_over) told = rooms_.store.MarkUploadOver(item.id, cleaned_for, false);
+    if (told || told.error().code == EAGAIN) {
       told = rooms_.store.MarkFailed(item.id, item.generation, end.error, not_before, park);
     }
     Post([this, key, id = item.id, told]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) {

@@ -20,12 +20,15 @@ constexpr auto kPenPatience = std::chrono::seconds(30);
 constexpr size_t kPenCapacity = 4096;
 constexpr auto kFirstPause = std::chrono::seconds(30);  // of the whole queue
 
+// Has it an upload that is not over?
+bool IsBegun(const Item& item) { return !item.upload_path.empty() && !item.kept; }
+
 // Has it an upload that nobody wants any more, and nothing else to do?
 bool NeedsCleaning(const Item& item) {
   if (item.state == State::kRemoving) return true;
   const bool being_written = item.state == State::kOpen || item.state == State::kSealing ||
                              item.state == State::kInterrupted || item.state == State::kHydrating;
-  return being_written && !item.upload_path.empty();
+  return being_written && IsBegun(item);
 }
 
 ReadServerOptions ReadOptions(const UploadOptions& options) {
@@ -165,7 +168,8 @@ void Scheduler::Touch(ItemId id) {
   }
   // What was begun may still be going on at its path: until it is known to be over, nothing else
   // may start there.
-  agenda_.KeepOnly(id, item ? item->upload_path : "", item && item->state == State::kParked);
+  agenda_.KeepOnly(id, item && IsBegun(*item) ? item->upload_path : "",
+                   item && item->state == State::kParked);
   if (item && (IsUnderWay(item->state) || NeedsCleaning(*item))) {
     PutOnAgenda(*item, entries_[id], NeedsCleaning(*item));
   } else {
@@ -194,7 +198,7 @@ void Scheduler::PutOnAgenda(const Item& item, Entry& entry, bool clean) {
   task.id = item.id;
   task.size = item.size;
   task.due = std::max(now, entry.not_before);
-  task.begun = item.upload_path;
+  if (IsBegun(item)) task.begun = item.upload_path;
   if (clean) {
     task.lane = Agenda::Lane::kClean;
     task.path = item.upload_path.empty() ? rooms_.ServerPath(item.path) : item.upload_path;
@@ -205,7 +209,7 @@ void Scheduler::PutOnAgenda(const Item& item, Entry& entry, bool clean) {
   const Haste haste{no_quiet_time_ || entry.hurry, entry.hurry, entry.hurry || entry.server_back};
   Due due = DueTime(item, rooms_.clock.WallNs(), options_, haste);
   // What was begun already goes on at once.
-  if (!item.upload_path.empty() && due.phase != Phase::kBackoff) due = Due{};
+  if (IsBegun(item) && due.phase != Phase::kBackoff) due = Due{};
   task.lane = is_dir                    ? Agenda::Lane::kDir
               : item.size <= kSmallFile ? Agenda::Lane::kSmall
                                         : Agenda::Lane::kLarge;
@@ -267,7 +271,7 @@ void Scheduler::StartRun(ItemId id) {
     return;
   }
   // It may have been begun since it was put on the agenda.
-  if (!item->upload_path.empty() && !agenda_.Claim(item->upload_path, id)) {
+  if (IsBegun(*item) && !agenda_.Claim(item->upload_path, id)) {
     agenda_.ReleaseAll(id);
     Touch(id);
     return;

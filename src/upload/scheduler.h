@@ -84,6 +84,8 @@ class Scheduler final : private ChannelSink, private ServeSink {
     SteadyTime listing_from;   // a listing begun earlier cannot show the result
     bool judge_again = false;  // of the last listing: a missing hash was computed
     bool unsure = false;       // at success, calls had just failed that may have arrived
+    // The mount's path for which its upload was cleaned up; empty: as deleted.
+    std::optional<std::string> cleaned_for;
     // For status.
     uint64_t bytes_served = 0;
     uint64_t bytes_hashed = 0;

@@ -61,16 +61,14 @@ Result<StartedUpload> StartUpload(const Rooms& rooms, const cache::Item& item,
                                   const std::string& upload_path,
                                   const std::optional<cache::Identity>& replaced,
                                   const std::stop_token& stop) {
-  if (Status marked = rooms.store.MarkStarting(item.id, item.generation, upload_path, replaced);
+  // Renamed: `replaced` is about another path than its own, look again.
+  if (Status marked =
+          rooms.store.MarkStarting(item.id, item.generation, upload_path, replaced, item.path);
       !marked) {
     return Fail(marked.error());
   }
   const std::optional<cache::Item> now = rooms.store.Get(item.id);
   if (!now) return Fail(ESTALE, "deleted");
-  if (now->path != item.path) {  // `replaced` is about another path than its own: look again
-    const Status gone = rooms.store.MarkUploadGone(item.id);
-    return gone ? Fail(EAGAIN, "renamed meanwhile") : Fail(gone.error());
-  }
   remote::StartRequest request;
   request.path = upload_path;
   request.size = item.size;

@@ -52,6 +52,34 @@ TEST_F(StoreTest, TheIdOfAnUploadIsKeptThoughItsFileWasDeletedMeanwhile) {
   EXPECT_EQ(State::kRemoving, store_->Get(item.id)->state);
 }
 
+TEST_F(StoreTest, WhatAPersonVouchesForIsKnownAfterARestart) {
+  const Item item = SealedFile("/f", "content");
+  EXPECT_ERROR(EINVAL, store_->Accept(item.id));
+  ASSERT_OK(store_->MarkFailed(item.id, 1, {kUnprovenCode, Retry::kPark, "unproven"}, 0, true));
+  ASSERT_OK(store_->Accept(item.id));
+  Reopen();
+  EXPECT_TRUE(store_->Get(item.id)->accepted);
+  EXPECT_EQ(State::kWaiting, StateOf(item.id));
+}
+
+TEST_F(StoreTest, WhatAnUploadLeftIsKeptInMindUntilTheFileIsRenamed) {
+  const Item item = SealedFile("/f", "content");
+  ASSERT_OK(store_->MarkStarting(item.id, 1, "/cloud/f", std::nullopt));
+  ASSERT_OK(store_->MarkUploadOver(item.id, "/f", true));
+  EXPECT_FALSE(store_->IsUploadedTo("/cloud/f", "/f", 0));
+  Reopen();
+  EXPECT_TRUE(store_->Get(item.id)->kept);
+  ASSERT_OK(store_->Rename("/f", "/g", true));
+  EXPECT_FALSE(store_->Get(item.id)->kept);
+  EXPECT_FALSE(store_->Get(item.id)->renamed);
+  EXPECT_ERROR(EAGAIN, store_->MarkStarting(item.id, 1, "/cloud/f", std::nullopt, "/f"));
+  EXPECT_EQ("/cloud/f", store_->Get(item.id)->upload_path);
+  EXPECT_TRUE(store_->IsUploadedTo("/cloud/f", "/f", 0));
+  EXPECT_ERROR(EAGAIN, store_->MarkUploadOver(item.id, "/f", false));
+  ASSERT_OK(store_->MarkUploadOver(item.id, "/g", false));
+  EXPECT_EQ(0u, store_->Get(item.id)->upload_generation);
+}
+
 TEST_F(StoreTest, AVerifiedFileIsEvictedAndStaysVisibleUntilListed) {
   const Item item = SealedFile("/f", "content");
   ASSERT_OK(store_->MarkStarting(item.id, 1, "/cloud/f", std::nullopt));

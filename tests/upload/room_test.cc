@@ -700,8 +700,7 @@ TEST_F(RoomTest, WhatACancelledUploadMayHaveLeftAtItsOwnPathIsAskedOfTheServer) 
   api_.SetQueue({{"u1", "/t", 7, UploadStatus::kFinish, ""}});
   api_.FailNext("ControlUpload", {ENOENT, Retry::kBackoff, "Upload session not found"});
   ASSERT_TRUE(room().store().BeginWrite(id));
-  ASSERT_TRUE(
-      room().Await(id, [](const auto& item) { return item && item->upload_generation == 0; }));
+  ASSERT_TRUE(room().Await(id, [](const auto& item) { return item && item->kept; }));
   EXPECT_FALSE(room().dirs().Peek("/", name));
 }
 
