@@ -58,10 +58,10 @@ struct Row {
   bool partial = false;         // Presence knows which bytes are here
   bool clean = false;           // the generation (or hydrated file) equals the remote file
   bool attr_changed = false;    // since it became clean: to be remembered when it is evicted
-  bool renamed = false;         // itself, since the upload was started
-  bool based = false;           // these bytes are a change of the version `replaced`
-  bool accepted = false;        // a person vouches for what stands on the server
-  bool kept = false;            // see Item::kept
+  bool renamed = false;   // itself, or a person wants it in place, since the upload was started
+  bool based = false;     // these bytes are a change of the version `replaced`
+  bool accepted = false;  // a person vouches for what stands on the server
+  bool kept = false;      // see Item::kept
 
   // Writes changed the times behind the row's back: stat of a closed file shows the row
   // (docs/ARCHITECTURE.md, "Passthrough").

@@ -341,7 +341,9 @@ Status StoreImpl::Retry(ItemId id) {
   }
   Row next = record->row;
   ClearFailure(next);
-  next.based = false;  // whoever asks for it has seen that the remote has another version
+  // Whoever asks for it has seen that the remote has another version.
+  next.based = false;
+  if (record->row.error_code == EEXIST) next.renamed = next.upload_generation != 0;
   const bool seal_failed = state == State::kParked && next.before == State::kSealing;
   const bool unsealed = state == State::kInterrupted || next.generation == 0 || seal_failed;
   next.state = next.partial ? State::kHydrating : unsealed ? State::kSealing : State::kWaiting;

@@ -33,7 +33,6 @@ struct Config {
   upload::UploadOptions upload;
   remote::ConnectOptions connect;  // credentials: see below
   std::string cache_dir;           // empty: derived from the remote (paths.h)
-  std::chrono::nanoseconds dir_cache_time{};
   int attr_memory = 1'000'000;  // entries
   uint64_t cache_max_size = 0;  // bytes
   std::chrono::nanoseconds cache_keep{};

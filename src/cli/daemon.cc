@@ -67,7 +67,7 @@ Status Daemon::ConnectRemote() {
     Log::Warning("{} cannot be reached, mounting all the same: {}", plan_.remote_name,
                  probe.unreachable);
   }
-  dirs_ = std::make_unique<remote::DirCache>(remote_->names(), clock_, config.dir_cache_time);
+  dirs_ = std::make_unique<remote::DirCache>(remote_->names(), clock_, config.mount.dir_cache_time);
   downloader_ = remote::MakeDownloader(remote_->names(), config.connect);
   return {};
 }

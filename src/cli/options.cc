@@ -197,7 +197,7 @@ std::vector<OptionSpec> Mounting() {
   return {
     {"dir-cache-time", "", kMount, OptionKind::kValue, "DURATION", "5m",
      "how long a listing of a remote directory is believed",
-     Duration([](Config& c) -> auto& { return c.dir_cache_time; })},
+     Duration([](Config& c) -> auto& { return c.mount.dir_cache_time; })},
     {"attr-memory", "", kMount, OptionKind::kValue, "N", "1000000",
      "remember modes, owners, times and xattrs of at most N uploaded files and directories",
      Number([](Config& c) -> auto& { return c.attr_memory; }, 1000, 100'000'000)},

@@ -312,6 +312,9 @@ class Filesystem {
   EntryReply Enter(const NodePtr& dir, const std::string& name, const Facts& facts,
                    const std::optional<remote::Entry>& entry);
   EntryReply Reply(const NodePtr& node, const Facts& facts) const;
+  EntryReply NoSuchName() const;
+  // Bounded by how long a listing is believed: without push nobody tells of others' changes.
+  double AtMost(double seconds) const;
   AttrReply Describe(const NodePtr& node, Facts facts) const;
   AttrReply DescribeLocked(Node& node, Facts facts) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(node.mu);
   // Only handles know it any more.

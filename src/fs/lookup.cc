@@ -23,8 +23,6 @@ bool IsTransient(const Error& error) {
   return error.code == EIO || error.code == ETIMEDOUT || error.code == EAGAIN;
 }
 
-EntryReply NoSuchName() { return {.ino = 0, .entry_timeout = kNegativeSeconds}; }
-
 bool SameEntry(const remote::Entry& a, const remote::Entry& b) {
   return a.is_dir == b.is_dir && cache::SameVersion(IdentityOf(a), IdentityOf(b));
 }
@@ -291,7 +289,7 @@ AttrReply Filesystem::DescribeLocked(Node& node, Facts facts) const {
     const auto path = nodes_.PathOf(node.shared_from_this());
     facts.is_link = path && IsLinkName(cache::NameOf(*path));
   }
-  AttrReply reply{.st = ToStat(facts), .timeout = kStableSeconds};
+  AttrReply reply{.st = ToStat(facts), .timeout = AtMost(kStableSeconds)};
   node.described = facts.attr;
   if (node.touched_ns > facts.attr.mtime_ns) {
     facts.attr.mtime_ns = facts.attr.ctime_ns = node.touched_ns;
@@ -331,12 +329,20 @@ EntryReply Filesystem::Enter(const NodePtr& dir, const std::string& name, const 
   return Reply(node, facts);
 }
 
+double Filesystem::AtMost(double seconds) const {
+  return std::min(seconds, std::chrono::duration<double>(options_.dir_cache_time).count());
+}
+
+EntryReply Filesystem::NoSuchName() const {
+  return {.ino = 0, .entry_timeout = AtMost(kNegativeSeconds)};
+}
+
 EntryReply Filesystem::Reply(const NodePtr& node, const Facts& facts) const {
   const AttrReply attr = Describe(node, facts);
   return EntryReply{.ino = node->ino,
                     .st = attr.st,
                     .attr_timeout = attr.timeout,
-                    .entry_timeout = kStableSeconds};
+                    .entry_timeout = AtMost(kStableSeconds)};
 }
 
 Result<EntryReply> Filesystem::Lookup(Call& call, cache::Ino parent, const std::string& name) {

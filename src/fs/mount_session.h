@@ -30,6 +30,8 @@ struct MountOptions {
   bool passthrough = true;     // when the kernel and the privileges allow it
   int workers = 10;            // FUSE threads; workers - 2 may wait for anything remote
   std::chrono::nanoseconds attr_timeout = std::chrono::seconds(1);
+  // How long a listing is believed, and what the kernel was told of a name, unless somebody tells.
+  std::chrono::nanoseconds dir_cache_time = std::chrono::minutes(5);
   std::vector<std::string> fuse_options;  // further "-o" words for libfuse
 };
 

@@ -21,6 +21,9 @@ constexpr auto kBusyPatience = std::chrono::seconds(30);
 // How long a listing may lag behind an upload that finished at the very end.
 constexpr auto kLagPatience = std::chrono::seconds(6);
 
+// Nothing can be left where there is no directory.
+bool IsNoDir(const Error& error) { return error.code == ENOENT || error.code == ENOTDIR; }
+
 // False on stop.
 bool Pause(std::chrono::nanoseconds pause, const std::stop_token& stop) {
   Mutex mu;
@@ -79,7 +82,7 @@ Result<bool> IsEmptyDir(const Rooms& rooms, const std::string& path, const std::
 Result<bool> DeleteResult(const Rooms& rooms, const Leftover& leftover, const std::string& path,
                           Ending ending, const std::stop_token& stop) {
   const Result<remote::ListingPtr> listing = rooms.List(ParentOf(path), rooms.clock.Now(), stop);
-  if (!listing && listing.error().code == ENOENT) return true;
+  if (!listing && IsNoDir(listing.error())) return true;
   if (!listing) return Fail(listing.error());
   const remote::Entry* entry = (*listing)->Find(NameOf(path));
   if (entry == nullptr) return false;
@@ -123,7 +126,7 @@ Result<bool> PutInPlace(const Rooms& rooms, Leftover& leftover, const std::stop_
   const std::string& temp = leftover.upload_path;
   const std::string& place = leftover.keep_path;
   const Result<remote::ListingPtr> listing = rooms.List(ParentOf(temp), rooms.clock.Now(), stop);
-  if (!listing && listing.error().code == ENOENT) return false;
+  if (!listing && IsNoDir(listing.error())) return false;
   if (!listing) return Fail(listing.error());
   const remote::Entry* ours = (*listing)->Find(NameOf(temp));
   bool by_hash = false;

@@ -34,9 +34,9 @@ bool Rooms::IsAnothers(cache::ItemId item, const std::string& path) const {
   const cache::Overlay overlay = store.Lookup(mount_path);
   switch (overlay.kind) {
     case cache::Overlay::Kind::kItem:
-      return overlay.item.id != item;
+      return overlay.item.id != item && overlay.item.kind == cache::ItemKind::kFile;
     case cache::Overlay::Kind::kUploaded:
-      return true;
+      return overlay.memory.kind == cache::ItemKind::kFile;
     case cache::Overlay::Kind::kNone:
     case cache::Overlay::Kind::kGone:
       break;

@@ -51,7 +51,7 @@ TEST_F(LoadConfigTest, DefaultsAreThoseOfTheTable) {
   EXPECT_EQ(config->upload.transfers, 4);
   EXPECT_EQ(config->upload.read_window, 16U << 20);
   EXPECT_EQ(config->upload.write_back, std::chrono::seconds(1));
-  EXPECT_EQ(config->dir_cache_time, std::chrono::minutes(5));
+  EXPECT_EQ(config->mount.dir_cache_time, std::chrono::minutes(5));
   EXPECT_EQ(config->drain_timeout, std::nullopt);
   EXPECT_TRUE(config->mount.passthrough);
   EXPECT_TRUE(config->connect.tls_verify);

@@ -14,6 +14,17 @@ TEST_F(FilesystemTest, AMissingNameInAFreshListingCostsNoCall) {
   EXPECT_EQ(1, names_.Count("List"));
 }
 
+TEST_F(FilesystemTest, TheKernelBelievesANameNoLongerThanAListing) {
+  Open({.dir_cache_time = std::chrono::milliseconds(1500)});
+  names_.AddFile("/file", 4);
+  const auto there = fs_->Lookup(call_, kRootIno, "file");
+  const auto missing = fs_->Lookup(call_, kRootIno, "missing");
+  ASSERT_TRUE(there && missing);
+  EXPECT_EQ(there->entry_timeout, 1.5);
+  EXPECT_EQ(there->attr_timeout, 1.5);
+  EXPECT_EQ(missing->entry_timeout, 1.5);
+}
+
 TEST_F(FilesystemTest, AttributesOfAWriterAreKeptShortlyOthersLong) {
   const Created created = Make("file");
   EXPECT_LE(created.entry.attr_timeout, 1);

@@ -104,6 +104,31 @@ TEST_F(CleaningTest, WhatIsBeingDeletedWhenItIsPutInPlaceIsDeletedThere) {
   EXPECT_EQ(Names(), Strings());
 }
 
+TEST_F(CleaningTest, ADirectoryOfTheSameNameWaitsUntilTheResultIsGone) {
+  const auto id = Overwritten();
+  api_.Hold("ControlUpload");
+  const Intent removal = BeginRemoval(id);
+  Hold(id);
+  ASSERT_TRUE(api_.AwaitCount("ControlUpload", 1));
+  names_.Remove("/f");
+  EndRemoval(removal);
+  const auto dir = room().MakeDir("/f");
+  api_.Release("ControlUpload");
+  ASSERT_TRUE(room().AwaitGone(dir));
+  ASSERT_EQ(names_.Content("/").size(), 1U);
+  EXPECT_TRUE(names_.Content("/").front().is_dir);
+}
+
+TEST_F(CleaningTest, WhereADirectoryBecameAFileNothingIsLeft) {
+  names_.AddDir("/d");
+  const auto id = room().Write("/d/f", "content");
+  ASSERT_TRUE(room().Await(id, [](const auto& item) { return item && item->upload_id == "u1"; }));
+  api_.FailNext("ControlUpload", {ENOENT, Retry::kBackoff, "unknown"}, 10);
+  names_.FailNext("List", {ENOTDIR, Retry::kPark, "List: not a folder"}, 1000);
+  ASSERT_TRUE(room().store().Remove("/d/f", false));
+  ASSERT_TRUE(room().AwaitGone(id));
+}
+
 // "/f" was new: its first version is uploaded, but not proven, when it is written again.
 class KeptTest : public CleaningTest {
  protected:

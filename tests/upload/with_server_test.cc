@@ -552,6 +552,10 @@ TEST_F(UploadWithServer, AnOldVersionThatChangedRemotelyIsNotDeleted) {
   EXPECT_NE(room().ReasonOf(id).find("changed remotely"), std::string::npos);
   EXPECT_TRUE(HasContent("/f.txt", "somebody else's"));
   EXPECT_EQ(Names().size(), 2U);
+  ASSERT_TRUE(room().store().Retry(id));  // a person has looked at both
+  ASSERT_TRUE(room().AwaitGone(id));
+  EXPECT_TRUE(HasContent("/f.txt", "new content"));
+  EXPECT_EQ(Names(), Strings{"f.txt"});
 }
 
 TEST_F(UploadWithServer, AnOverwriteThatStopsBetweenItsStepsIsFinishedByTheNextStart) {
