@@ -1,5 +1,5 @@
 // Every path under the cache directory, made and parsed here only:
-//   lock            flock of the owning daemon, holds its pid
+//   lock            flock of the owning daemon, holds its pid and mountpoint
 //   journal.db      SQLite (with -wal and -shm)
 //   staged/xx/<id>  backing files; id in 16 hex digits, xx = bits 8..15 of it, so that files made
 //                   one after the other share a directory and one directory sync serves many

@@ -136,6 +136,7 @@ StoreImpl::StoreImpl(const StoreOptions& options, const Clock& clock)
       memory_limit_(options.memory_limit),
       read_limits_(options.read_cache),
       keep_(options.keep),
+      mountpoint_(options.mountpoint),
       clock_(clock),
       started_(clock.Now()),
       dirty_dirs_(layout_),
@@ -152,7 +153,7 @@ Result<std::unique_ptr<Store>> StoreImpl::Open(const StoreOptions& options, cons
 }
 
 Status StoreImpl::Start() {
-  auto lock_file = TakeOwnership(layout_.directory(), layout_.Lock());
+  auto lock_file = TakeOwnership(layout_.directory(), layout_.Lock(), mountpoint_);
   if (!lock_file) return Fail(lock_file.error());
   lock_file_ = std::move(*lock_file);
   if (auto made = layout_.MakeDirectories(); !made) return made;

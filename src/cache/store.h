@@ -31,6 +31,7 @@ struct StoreOptions {
   uint64_t memory_limit = 1'000'000;  // entries of the attribute memory; then the least used go
   ReadCache::Limits read_cache;       // by default nothing is kept
   std::chrono::nanoseconds keep{0};   // how long the bytes of an uploaded file go on to be kept
+  std::string mountpoint;             // noted beside the owner's pid
 };
 
 // The overlay's word about one path.

@@ -300,6 +300,7 @@ class StoreImpl final : public Store, private SealHost, private KeeperHost {
   const uint64_t memory_limit_;
   const ReadCache::Limits read_limits_;
   const std::chrono::nanoseconds keep_;
+  const std::string mountpoint_;
   const Clock& clock_;
   const SteadyTime started_;
   FileDescriptor lock_file_;

@@ -6,6 +6,7 @@
 #include "cli/commands.h"
 #include "cli/daemon.h"
 #include "cli/exit_codes.h"
+#include "cli/killed_daemon.h"
 #include "cli/launcher.h"
 #include "cli/mount_plan.h"
 #include "cli/signals.h"
@@ -21,6 +22,14 @@ std::string LogFileInBackground(const MountPlan& plan) {
   return chosen.empty() ? plan.config.cache_dir + "/outboxfs.log" : chosen;
 }
 
+// What a killed daemon left is cleared away before anything looks at the mountpoint.
+Result<std::unique_ptr<Daemon>> StartDaemon(MountPlan plan, const Environment& environment) {
+  Status ended = EndKilledDaemonAt(environment, plan.config.mount.mountpoint);
+  if (ended) ended = EndKilledOwner(environment, plan.config.cache_dir);
+  if (!ended) return Fail(ended.error());
+  return Daemon::Start(std::move(plan), environment);
+}
+
 // The mount itself, in this process.
 int Serve(MountPlan plan, const Environment& environment, ReadyPipe ready) {
   BlockSignals();
@@ -29,7 +38,7 @@ int Serve(MountPlan plan, const Environment& environment, ReadyPipe ready) {
     return Complain(kExitFailed, fmt::format("cannot write the log {}", plan.config.log.file));
   }
   if (ready.has_launcher()) plan.config.log.file = LogFileInBackground(plan);
-  Result<std::unique_ptr<Daemon>> daemon = Daemon::Start(std::move(plan), environment);
+  Result<std::unique_ptr<Daemon>> daemon = StartDaemon(std::move(plan), environment);
   if (!daemon) {
     const std::string line = Scrub(daemon.error().text);
     ready.Failed(kExitFailed, line);

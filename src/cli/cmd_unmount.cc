@@ -8,6 +8,7 @@
 #include "cli/commands.h"
 #include "cli/control_client.h"
 #include "cli/exit_codes.h"
+#include "cli/killed_daemon.h"
 #include "cli/left_behind.h"
 #include "cli/paths.h"
 #include "fs/mount_point.h"
@@ -47,6 +48,9 @@ int RunUnmount(const CommandContext& context) {
   if (!mountpoint) return Complain(kExitFailed, mountpoint.error().text);
   const Result<std::string> runtime = RuntimeDir(context.environment);
   if (!runtime) return Complain(kExitFailed, runtime.error().text);
+  if (const Status ended = EndKilledDaemonAt(context.environment, *mountpoint); !ended) {
+    return Complain(kExitFailed, ended.error().text);
+  }
   Result<ControlClient> daemon = ControlClient::Connect(ControlSocketPath(*runtime, *mountpoint));
   if (!daemon) return RemoveDeadMount(*mountpoint);
 

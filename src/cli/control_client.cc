@@ -1,14 +1,12 @@
 #include "cli/control_client.h"
 
 #include <fmt/format.h>
-#include <poll.h>
-#include <sys/syscall.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <filesystem>
 
 #include "cli/paths.h"
+#include "common/process.h"
 
 namespace outboxfs::cli {
 
@@ -21,10 +19,7 @@ Result<ControlClient> ControlClient::Connect(const std::string& socket_path) {
 }
 
 ControlClient::ControlClient(FileDescriptor fd, pid_t pid)
-    : fd_(std::move(fd)),
-      reader_(fd_.get(), kMaxReply),
-      pid_(pid),
-      process_(pid > 0 ? static_cast<int>(::syscall(SYS_pidfd_open, pid, 0)) : -1) {}
+    : fd_(std::move(fd)), reader_(fd_.get(), kMaxReply), pid_(pid), process_(OpenProcess(pid)) {}
 
 Result<ControlReply> ControlClient::Ask(const ControlRequest& request) {
   if (Status sent = WriteLine(fd_.get(), Encode(request)); !sent) return Fail(sent.error());
@@ -37,28 +32,46 @@ Result<ControlReply> ControlClient::Ask(const ControlRequest& request) {
 
 bool ControlClient::AwaitEnd(std::chrono::milliseconds timeout) {
   // Without a pidfd (another pid namespace) the end of the connection has to do.
-  pollfd waited{process_ ? process_.get() : fd_.get(), POLLIN, 0};
-  return ::poll(&waited, 1, static_cast<int>(timeout.count())) == 1;
+  return outboxfs::AwaitEnd(process_ ? process_ : fd_, timeout);
 }
 
-Result<MountedPath> FindMount(const Environment& environment, const std::string& path) {
-  const Result<std::string> runtime = RuntimeDir(environment);
-  if (!runtime) return Fail(runtime.error());
-  const Result<std::string> canonical = CanonicalPath(path);
-  std::error_code error;
-  // A path whose directory is gone, too, may still be one that a daemon knows.
-  const std::string whole =
-      canonical ? *canonical : std::filesystem::absolute(path, error).lexically_normal().string();
+namespace {
+
+Result<MountedPath> FindUpwards(const std::string& runtime, const std::string& whole) {
   for (std::string dir = whole;;) {
-    std::string socket = ControlSocketPath(*runtime, dir);
-    if (ConnectTo(socket)) {
+    std::string socket = ControlSocketPath(runtime, dir);
+    const Result<FileDescriptor> answers = ConnectTo(socket);
+    if (answers) {
       const std::string below = whole.substr(dir == "/" ? 0 : dir.size());
       return MountedPath{dir, std::move(socket), below.empty() ? "/" : below};
+    }
+    if (answers.error().code == ESRCH) {
+      return Fail(ESRCH, fmt::format("{}: {}: mount there again, or `outboxfs unmount` it", dir,
+                                     answers.error().text));
     }
     if (dir == "/" || dir.empty()) break;
     dir = std::filesystem::path(dir).parent_path().string();
   }
-  return Fail(ENOENT, fmt::format("{} is not in a mount of outboxfs", path));
+  return Fail(ENOENT, fmt::format("{} is not in a mount of outboxfs", whole));
+}
+
+}  // namespace
+
+Result<MountedPath> FindMount(const Environment& environment, const std::string& path) {
+  const Result<std::string> runtime = RuntimeDir(environment);
+  if (!runtime) return Fail(runtime.error());
+  std::error_code error;
+  const std::string typed = std::filesystem::absolute(path, error).lexically_normal().string();
+  // First without a look at the path itself: below a killed daemon that would hang.
+  Result<MountedPath> found = FindUpwards(*runtime, typed);
+  if (!found && found.error().code == ESRCH) return found;
+  // A path whose directory is gone, too, may still be one that a daemon knows.
+  const Result<std::string> canonical = CanonicalPath(path);
+  if (canonical && *canonical != typed) found = FindUpwards(*runtime, *canonical);
+  if (!found && found.error().code == ENOENT) {
+    return Fail(ENOENT, fmt::format("{} is not in a mount of outboxfs", path));
+  }
+  return found;
 }
 
 Result<std::vector<std::string>> LivingSockets(const Environment& environment) {

@@ -37,7 +37,8 @@ struct MountedPath {
   std::string socket;
   std::string path;  // "/" is the mount itself
 };
-// The mount of ours that holds `path` (which need not exist). ENOENT when none does.
+// The mount of ours that holds `path` (which need not exist). ENOENT when none does;
+// ESRCH when its daemon was killed and hangs, as a look into the mount would.
 Result<MountedPath> FindMount(const Environment& environment, const std::string& path);
 // The sockets of all daemons of this user that answer.
 Result<std::vector<std::string>> LivingSockets(const Environment& environment);

@@ -10,6 +10,8 @@
 #include <cerrno>
 #include <cstring>
 
+#include "common/process.h"
+
 namespace outboxfs::cli {
 namespace {
 
@@ -34,9 +36,7 @@ Result<FileDescriptor> NewSocket() {
   return fd;
 }
 
-}  // namespace
-
-Result<FileDescriptor> ConnectTo(const std::string& path) {
+Result<FileDescriptor> Dial(const std::string& path) {
   const Result<sockaddr_un> address = AddressOf(path);
   if (!address) return Fail(address.error());
   Result<FileDescriptor> fd = NewSocket();
@@ -45,6 +45,24 @@ Result<FileDescriptor> ConnectTo(const std::string& path) {
     return FailErrno(errno, "connect to " + path);
   }
   return fd;
+}
+
+}  // namespace
+
+Result<FileDescriptor> ConnectTo(const std::string& path) {
+  Result<FileDescriptor> fd = Dial(path);
+  const Result<Peer> peer = fd ? PeerOf(fd->get()) : Fail(fd.error());
+  if (peer && IsKilled(peer->pid)) {
+    return Fail(ESRCH, fmt::format("its daemon (pid {}) was killed", peer->pid));
+  }
+  return fd;
+}
+
+std::optional<pid_t> KilledListener(const std::string& path) {
+  const Result<FileDescriptor> fd = Dial(path);
+  const Result<Peer> peer = fd ? PeerOf(fd->get()) : Fail(fd.error());
+  if (!peer || !IsKilled(peer->pid)) return std::nullopt;
+  return peer->pid;
 }
 
 Result<FileDescriptor> ListenAt(const std::string& path) {

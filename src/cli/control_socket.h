@@ -3,6 +3,7 @@
 
 #include <sys/types.h>
 
+#include <optional>
 #include <string>
 
 #include "common/disk.h"
@@ -12,8 +13,11 @@ namespace outboxfs::cli {
 // Listens at `path` with 0600. A socket that a dead daemon left is replaced; EADDRINUSE when a
 // living one answers there.
 Result<FileDescriptor> ListenAt(const std::string& path);
-// ENOENT or ECONNREFUSED when no daemon is there.
+// ENOENT or ECONNREFUSED when no daemon is there; ESRCH when it was killed and only its socket is
+// left, which would take words and never answer.
 Result<FileDescriptor> ConnectTo(const std::string& path);
+// The process behind such a socket.
+std::optional<pid_t> KilledListener(const std::string& path);
 
 struct Peer {
   pid_t pid = 0;

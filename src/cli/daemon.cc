@@ -27,7 +27,8 @@ Result<std::unique_ptr<Daemon>> Daemon::Start(MountPlan plan, const Environment&
       {.directory = config.cache_dir,
        .memory_limit = static_cast<uint64_t>(config.attr_memory),
        .read_cache = {.bytes = config.cache_max_size, .free_reserve = kFreeReserve},
-       .keep = config.cache_keep},
+       .keep = config.cache_keep,
+       .mountpoint = config.mount.mountpoint},
       daemon->clock_);
   if (!store) return Fail(store.error());
   daemon->store_ = std::move(*store);
