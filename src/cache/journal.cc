@@ -108,8 +108,11 @@ void BindAttr(Statement& statement, const Attr& attr) {
   statement.Bind(attr.atime_ns).Bind(attr.mtime_ns).Bind(attr.ctime_ns);
 }
 
-Result<std::unique_ptr<Journal>> Journal::Open(const std::string& path, uint64_t memory_limit) {
-  std::unique_ptr<Journal> journal(new Journal());
+Result<std::unique_ptr<Journal>> Journal::Open(const std::string& path,
+                                               const std::string& ballast_path,
+                                               uint64_t memory_limit) {
+  std::unique_ptr<Journal> journal(new Journal(path, ballast_path));
+  journal->ballast_.Watch();
   journal->memory_limit_ = static_cast<int64_t>(memory_limit);
   if (auto done = journal->SetUp(path); !done) return Fail(done.error());
   return journal;
@@ -218,6 +221,12 @@ Status Journal::PrepareTrees() {
     if (auto done = statement->Prepare(db_.get(), sql); !done) return done;
   }
   return {};
+}
+
+Status Journal::CheckRoom() {
+  ballast_.Watch();
+  if (!ballast_.is_short()) return {};
+  return Fail(ENOSPC, "the cache disk is full: wait for uploads, or free some space");
 }
 
 void Journal::Rollback() {

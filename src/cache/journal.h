@@ -12,6 +12,7 @@
 #include <string>
 #include <vector>
 
+#include "cache/ballast.h"
 #include "cache/block_sums.h"
 #include "cache/extent_map.h"
 #include "cache/row.h"
@@ -38,7 +39,9 @@ class Journal {
 
   // Makes the database if it is missing. EPROTO: made by a newer program. EIO: not a database.
   // Beyond `memory_limit` the confirmed memories that were not used for the longest time go.
-  static Result<std::unique_ptr<Journal>> Open(const std::string& path, uint64_t memory_limit);
+  static Result<std::unique_ptr<Journal>> Open(const std::string& path,
+                                               const std::string& ballast_path,
+                                               uint64_t memory_limit);
   // EIO when a row cannot be what we wrote; the text names it.
   Result<Contents> Load();
 
@@ -48,6 +51,7 @@ class Journal {
   // All of `body`'s writes or none. `body` returns Status.
   template <typename Body>
   Status Transact(Body body) {
+    ballast_.Watch();
     if (auto begun = begin_.Run(); !begun) return begun;
     Status done = body();
     if (done) done = commit_.Run();
@@ -91,11 +95,14 @@ class Journal {
   Status DropTree(const std::string& path);
   Status MoveTree(const std::string& from, const std::string& to);
 
+  // ENOSPC while the disk has only the room that is held back: for what is new.
+  Status CheckRoom();
   // Size of the write-ahead log after the last commit. Any thread.
   uint64_t wal_bytes() const { return static_cast<uint64_t>(wal_pages_) * kPageSize; }
 
  private:
-  Journal() = default;
+  Journal(const std::string& path, const std::string& ballast_path)
+      : ballast_(ballast_path, path) {}
   Status SetUp(const std::string& path);
   Status CheckVersion();
   Status PrepareAll();
@@ -114,6 +121,7 @@ class Journal {
   Status LoadIntents(std::vector<Intent>& intents);
   Result<std::vector<Memory>> ReadMemories(Statement& query);
 
+  Ballast ballast_;
   std::atomic<int> wal_pages_ = 0;
   Database db_;  // before the statements: closed after they are finalized
   Statement begin_, commit_, rollback_;

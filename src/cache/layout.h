@@ -1,6 +1,7 @@
 // Every path under the cache directory, made and parsed here only:
 //   lock            flock of the owning daemon, holds its pid and mountpoint
 //   journal.db      SQLite (with -wal and -shm)
+//   ballast         room that is held back for the journal (ballast.h)
 //   staged/xx/<id>  backing files; id in 16 hex digits, xx = bits 8..15 of it, so that files made
 //                   one after the other share a directory and one directory sync serves many
 //   lost+found/     backing files that the journal does not know
@@ -27,6 +28,7 @@ class Layout {
   std::string Lock() const { return directory_ + "/lock"; }
   std::string Journal() const { return directory_ + "/journal.db"; }
   std::string Wal() const { return Journal() + "-wal"; }
+  std::string Ballast() const { return directory_ + "/ballast"; }
   std::string Staged() const { return directory_ + "/staged"; }
   std::string StagedDir(unsigned index) const;
   std::string StagedFile(ItemId id) const;

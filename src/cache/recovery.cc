@@ -166,7 +166,7 @@ Status StoreImpl::Start() {
 }
 
 Status StoreImpl::OpenJournal() {
-  auto journal = Journal::Open(layout_.Journal(), memory_limit_);
+  auto journal = Journal::Open(layout_.Journal(), layout_.Ballast(), memory_limit_);
   if (!journal) return Fail(journal.error());
   MutexLock lock(mu_);
   journal_ = std::move(*journal);

@@ -271,6 +271,7 @@ void StoreImpl::Tick() {
   std::vector<std::shared_ptr<StagedFile>> growing;
   std::set<ItemId> evict;
   uint64_t log = 0;
+  bool full = false;  // the disk: the log then lives on what is held back for it
   {
     MutexLock lock(mu_);
     evict.swap(evict_later_);
@@ -278,15 +279,16 @@ void StoreImpl::Tick() {
       if (const Record* record = Find(id); record->file) growing.push_back(record->file);
     }
     log = journal_->wal_bytes();
+    full = !journal_->CheckRoom();
   }
   for (const ItemId id : evict) TryEvict(id);
   read_cache_->DropExpired(clock_.Now());
   // What is on its way to the disk early makes the fdatasync at the close short.
   for (const auto& file : growing) ::sync_file_range(file->read_fd(), 0, 0, SYNC_FILE_RANGE_WRITE);
-  if (log < kCheckpointBytes || log == checkpointed_bytes_) return;
+  if ((log < kCheckpointBytes && !full) || log == checkpointed_bytes_) return;
   checkpointed_bytes_ = log;
   Checkpoint();
-  if (log < kRunawayBytes) return;
+  if (log < kRunawayBytes && !full) return;
   // The log starts again at its beginning only when a checkpoint has caught up with it. So, seldom,
   // the writers wait for the rest, if it is short.
   if (Checkpoint() > kShortRest) return;

@@ -57,6 +57,7 @@ Result<Item> StoreImpl::AddNew(Row row, bool keep_behind) {
   row.changed_ns = clock_.WallNs();
   MutexLock lock(mu_);
   if (ItemAt(row.path) != nullptr) return Fail(EEXIST, row.path);
+  if (auto room = journal_->CheckRoom(); !room) return Fail(room.error());
   if (row.id == 0) {
     const auto id = ReserveIdsLocked(1);
     if (!id) return Fail(id.error());
