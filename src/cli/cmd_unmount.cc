@@ -35,6 +35,19 @@ int RemoveDeadMount(const std::string& mountpoint) {
   return kExitLeft;  // what it had not uploaded is unknown here
 }
 
+// Nobody answers here; but the daemon may be another user's.
+int RemoveWithoutDaemon(const std::string& mountpoint) {
+  const std::optional<fs::MountEntry> entry = fs::FindMount(mountpoint);
+  if (entry && entry->type == "fuse.outboxfs" && !fs::IsDeadMount(mountpoint)) {
+    return Complain(
+        kExitFailed,
+        fmt::format("{} is alive, but its control socket is not here: unmount it as the "
+                    "user who mounted it, with the same XDG_RUNTIME_DIR",
+                    mountpoint));
+  }
+  return RemoveDeadMount(mountpoint);
+}
+
 int Report(const status::Summary& left) {
   fmt::print("{}\n", DescribeLeft(left));
   fmt::print(stderr, "{}", NameLeft(left));
@@ -52,7 +65,7 @@ int RunUnmount(const CommandContext& context) {
     return Complain(kExitFailed, ended.error().text);
   }
   Result<ControlClient> daemon = ControlClient::Connect(ControlSocketPath(*runtime, *mountpoint));
-  if (!daemon) return RemoveDeadMount(*mountpoint);
+  if (!daemon) return RemoveWithoutDaemon(*mountpoint);
 
   ControlRequest request{.command = ControlCommand::kUnmount,
                          .drain_timeout = context.config.drain_timeout};

@@ -33,8 +33,8 @@ struct Config {
   upload::UploadOptions upload;
   remote::ConnectOptions connect;  // credentials: see below
   std::string cache_dir;           // empty: derived from the remote (paths.h)
-  int attr_memory = 1'000'000;  // entries
-  uint64_t cache_max_size = 0;  // bytes
+  int attr_memory = 1'000'000;     // entries
+  uint64_t cache_max_size = 0;     // bytes
   std::chrono::nanoseconds cache_keep{};
   std::optional<std::chrono::nanoseconds> drain_timeout;  // unset: kDrainTimeout, or the daemon's
   mode_t umask = 022;

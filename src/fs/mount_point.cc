@@ -129,20 +129,14 @@ Status DropDeadMount(const std::string& path) {
   return FailErrno(code, "cannot unmount " + path + ", whose daemon is dead");
 }
 
-namespace {
-
-bool MeansDead(int code) { return code == ENOTCONN || code == ECONNABORTED; }
-
-// The kernel answers stat from what it remembers, also of a dead daemon. An xattr it asks for.
 bool IsDeadMount(const std::string& path) {
+  const auto means_dead = [](int code) { return code == ENOTCONN || code == ECONNABORTED; };
   struct stat st = {};
-  if (stat(path.c_str(), &st) != 0) return MeansDead(errno);
+  if (stat(path.c_str(), &st) != 0) return means_dead(errno);
   char value[64];
   return getxattr(path.c_str(), "user.outboxfs.state", value, sizeof(value)) < 0 &&
-         MeansDead(errno);
+         means_dead(errno);
 }
-
-}  // namespace
 
 Result<std::string> PrepareMountpoint(const std::string& path, bool allow_nonempty) {
   struct stat st = {};

@@ -24,6 +24,9 @@ std::optional<MountEntry> FindMount(const std::string& mountpoint);
 // freed. Makes the control file system of FUSE available where nobody has yet. False without the
 // right to.
 bool AbortConnection(unsigned device_minor);
+// Its daemon has ended without an unmount. Asks for an xattr, because the kernel answers stat from
+// what it remembers also then.
+bool IsDeadMount(const std::string& path);
 // Detaches a mount whose daemon is dead, and frees whoever still waits for that daemon (a killed
 // one can linger as a zombie, holding the connection); through fusermount3 where we have no right
 // of our own.

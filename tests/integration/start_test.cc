@@ -7,7 +7,11 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <filesystem>
+#include <fstream>
+#include <set>
+#include <sstream>
 
 #include "support/program.h"
 #include "support/test_server.h"
@@ -220,6 +224,37 @@ TEST(DeadMount, IsRemovedByUnmount) {
   EXPECT_EQ(unmounted.exit_code, 3) << "nobody knows that everything was uploaded";
   EXPECT_THAT(unmounted.out, HasSubstr("the next mount takes up its files"));
   EXPECT_TRUE(fs::is_empty(mount.path()));
+}
+
+// The control socket on which the process listens; empty if there is none.
+std::string ControlSocketOf(const std::string& pid) {
+  std::set<std::string> sockets;
+  for (const auto& fd : fs::directory_iterator("/proc/" + pid + "/fd")) {
+    std::error_code error;
+    sockets.insert(fs::read_symlink(fd.path(), error).string());
+  }
+  std::ifstream bound("/proc/net/unix");
+  for (std::string line; std::getline(bound, line);) {
+    std::istringstream words(line);
+    std::array<std::string, 8> word;
+    for (std::string& one : word) words >> one;
+    if (sockets.contains("socket:[" + word[6] + "]") && !word[7].empty()) return word[7];
+  }
+  return "";
+}
+
+TEST(DeadMount, ALivingOneIsNotTakenForDeadBecauseItsSocketIsNotThere) {
+  ProgramMount mount;
+  ASSERT_TRUE(mount.ok()) << mount.error();
+  const std::string socket = ControlSocketOf(mount.Pid());
+  ASSERT_NE(socket, "");
+  fs::rename(socket, socket + ".away");
+  const Finished refused = mount.Unmount();
+  fs::rename(socket + ".away", socket);
+  EXPECT_EQ(refused.exit_code, 1);
+  EXPECT_THAT(refused.err, HasSubstr("is alive"));
+  WriteFile(mount / "still", "here");
+  EXPECT_EQ(mount.Unmount().exit_code, 0);
 }
 
 TEST(Stop, AnExternalUnmountDrainsAndEnds) {
