@@ -271,7 +271,7 @@ AttrReply Filesystem::Describe(const NodePtr& node, Facts facts) const {
   for (;;) {
     {
       MutexLock lock(node->mu);
-      if (facts.as_of >= node->closed_at) return DescribeLocked(*node, std::move(facts));
+      if (facts.as_of >= node->closed_at) return DescribeLocked(*node, facts);
     }
     // They were found before the last writer closed the file.
     const auto known = KnownFacts(node);

@@ -141,8 +141,9 @@ Result<bool> PutInPlace(const Rooms& rooms, Leftover& leftover, const std::stop_
   rooms.dirs.Doubt(ParentOf(place), NameOf(place), false);
   if (!renamed) return Fail(renamed.error());
   leftover.put_in_place = true;
-  if (Status told = rooms.store.MarkUploadMoved(leftover.item, place); !told)
+  if (Status told = rooms.store.MarkUploadMoved(leftover.item, place); !told) {
     return Fail(told.error());
+  }
   // What fs begins from now on finds it there.
   if (Status free = AwaitNotBusy(rooms, place, stop); !free) return Fail(free.error());
   return true;
