@@ -277,7 +277,10 @@ void Scheduler::EndStale(const Run& run) {
                  cleaned_for = run.cleaned_for](const std::stop_token& /*stop*/) {
     const std::optional<Item> item = ItemOf(id);
     Status told;
-    if (item && item->state == State::kRemoving) {
+    const bool cleaned = cleaned_for || !item || item->upload_path.empty();
+    if (!cleaned) {
+      told = Fail(EAGAIN, "what an earlier upload left is still there");
+    } else if (item && item->state == State::kRemoving) {
       const bool lived = cleaned_for && !cleaned_for->empty();
       told = lived ? Status(Fail(EAGAIN, "deleted meanwhile")) : rooms_.store.ForgetRemoved(id);
     } else if (item) {

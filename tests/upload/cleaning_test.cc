@@ -175,6 +175,20 @@ TEST_F(KeptTest, ItGoesWhenItShowsUpAfterTheFileWasDeleted) {
   EXPECT_EQ(Names(), Strings());
 }
 
+TEST_F(KeptTest, ItGoesWhenTheFileIsRenamedAndWrittenJustBeforeTheNextStart) {
+  const auto id = Kept();
+  names_.AddFile("/f", 7);
+  names_.Hold("List");
+  const int lists = names_.Count("List");
+  room().Rewrite(id, "newer content");
+  ASSERT_TRUE(names_.AwaitCount("List", lists + 1));
+  ASSERT_TRUE(room().store().Rename("/f", "/g", true));
+  Hold(id);
+  names_.Release("List");
+  ASSERT_TRUE(room().Await(id, [](const auto& item) { return item && item->upload_path.empty(); }));
+  EXPECT_EQ(Names(), Strings());
+}
+
 TEST_F(KeptTest, ItIsKnownAfterARestart) {
   const auto id = Kept();
   room().Close();
