@@ -21,6 +21,7 @@ using upload::Overwrite;
 struct Scenario {
   const char* name;
   Overwrite overwrite = Overwrite::kSafe;
+  bool in_flight = false;  // the upload does not end before the change is made
   // Names on the server before, with the content "old".
   std::vector<std::string> there;
   // Changes the mount; the file is the item that was written last.
@@ -34,6 +35,9 @@ class Cuts : public ::testing::TestWithParam<Scenario> {
   // One run, cut after `calls`; false when it ended without being cut.
   void RunOnce(int calls, FailWhen when, bool& cut) {
     TestServer server(Knobs{.start_delay = server::Millis(0)});
+    if (GetParam().in_flight) {
+      server.Change([](Knobs& knobs) { knobs.hold = server::Phase::kFinishing; });
+    }
     for (const std::string& path : GetParam().there) {
       std::filesystem::create_directories(std::filesystem::path(server.Local(path)).parent_path());
       WriteFile(server.Local(path), "old");
@@ -45,6 +49,7 @@ class Cuts : public ::testing::TestWithParam<Scenario> {
     ASSERT_TRUE(room.AwaitStatus([](const auto& status) { return status.channel_up; }));
     server->faults().CutAfter(calls, when);
     GetParam().change(room, server->faults());
+    server.Change([](Knobs& knobs) { knobs.hold = server::Phase::kNone; });
     ASSERT_TRUE(room.AwaitStatus([&](const auto& /*status*/) {
       cut = server->faults().is_cut();
       return cut || IsDone(room);
@@ -130,6 +135,7 @@ const Scenario kScenarios[] = {
      .change = [](UploadRoom& room, const server::Faults& /*faults*/) { WriteNew(room, "/f"); },
      .expected = {{"/f", "new"}}},
     {.name = "RenamedInFlight",
+     .in_flight = true,
      .there = {"/a/other", "/b/other"},
      .change =
          [](UploadRoom& room, const server::Faults& faults) {
@@ -139,6 +145,7 @@ const Scenario kScenarios[] = {
          },
      .expected = {{"/a/other", "old"}, {"/b/g", "new"}, {"/b/other", "old"}}},
     {.name = "RenamedInFlightOntoAnOldFile",
+     .in_flight = true,
      .there = {"/a/other", "/b/g"},
      .change =
          [](UploadRoom& room, const server::Faults& faults) {
@@ -148,6 +155,7 @@ const Scenario kScenarios[] = {
          },
      .expected = {{"/a/other", "old"}, {"/b/g", "new"}}},
     {.name = "DeletedInFlight",
+     .in_flight = true,
      .there = {"/other"},
      .change =
          [](UploadRoom& room, const server::Faults& faults) {
@@ -158,6 +166,7 @@ const Scenario kScenarios[] = {
          },
      .expected = {{"/other", "old"}}},
     {.name = "WrittenAgainInFlight",
+     .in_flight = true,
      .there = {"/f"},
      .change =
          [](UploadRoom& room, const server::Faults& faults) {
