@@ -118,17 +118,25 @@ struct Memory {
   bool confirmed = false;  // a listing begun after the upload has shown it
 };
 
-// A change of the remote that a caller waits for and that takes more than a moment: journalled
-// before its first step, until it is known whether it happened. Until then every name shows as
-// before; only then comes the local half.
+// A change of the remote that takes more than a moment: journalled before its first step, until it
+// is known whether it happened. Until then every name shows as before; only then comes the local
+// half.
+// A deferred rename is the other way round: here it has happened, and the server follows when no
+// upload is under way beneath any more. Until then what the mount shows at `to` is at `remote_from`
+// on the server (renames.h).
 struct Intent {
   enum class Kind { kRemove, kRename };
   uint64_t id = 0;  // given by Store::BeginIntent
   Kind kind = Kind::kRemove;
   ItemKind what = ItemKind::kFile;
   std::string folder;  // full server path that the mount's root stands for
-  std::string from;    // mount path
-  std::string to;      // mount path; kRename
+  std::string from;    // mount path; of a deferred one: as it was
+  std::string to;      // mount path; kRename; of a deferred one: follows later renames
+  // Where the server has them, as paths below `folder`. A deferred one without `remote_to` is not
+  // under way yet.
+  std::string remote_from;
+  std::string remote_to;
+  bool deferred = false;
   // Names under which things stand meanwhile; empty: never.
   std::string passing;             // the source, on its way to another directory under another name
   std::string aside;               // the replaced target, until the source stands in its place
@@ -140,6 +148,9 @@ struct Intent {
   // When the item that goes (the removed or the replaced one) was last closed; kUnknown: not known.
   int64_t closed_ns = kUnknown;
   static constexpr int64_t kUnknown = -1;
+  std::string trouble;  // deferred: why the last try failed; not journalled
+
+  bool under_way() const { return !deferred || !remote_to.empty(); }
 };
 
 }  // namespace outboxfs::cache

@@ -13,7 +13,7 @@
 namespace outboxfs::cache {
 namespace {
 
-constexpr int kVersion = 2;
+constexpr int kVersion = 3;
 
 // Times in ns since 1970 UTC; enums by their number; paths are bytes.
 constexpr const char* kSchema = R"(
@@ -58,13 +58,24 @@ CREATE TABLE intents(
   folder TEXT NOT NULL, origin TEXT NOT NULL, dest TEXT NOT NULL,
   passing TEXT NOT NULL, aside TEXT NOT NULL, source TEXT NOT NULL, target TEXT NOT NULL,
   source_item INTEGER NOT NULL, target_item INTEGER NOT NULL,
-  closed_ns INTEGER NOT NULL DEFAULT -1);
+  closed_ns INTEGER NOT NULL DEFAULT -1,
+  remote_from TEXT NOT NULL DEFAULT '', remote_to TEXT NOT NULL DEFAULT '',
+  deferred INTEGER NOT NULL DEFAULT 0);
 )";
 
 const std::string kFromVersion1 = R"(
 BEGIN IMMEDIATE;
 ALTER TABLE intents ADD COLUMN closed_ns INTEGER NOT NULL DEFAULT -1;
 PRAGMA user_version=2;
+COMMIT;
+)";
+const std::string kFromVersion2 = R"(
+BEGIN IMMEDIATE;
+ALTER TABLE intents ADD COLUMN remote_from TEXT NOT NULL DEFAULT '';
+ALTER TABLE intents ADD COLUMN remote_to TEXT NOT NULL DEFAULT '';
+ALTER TABLE intents ADD COLUMN deferred INTEGER NOT NULL DEFAULT 0;
+UPDATE intents SET remote_from=origin, remote_to=dest;
+PRAGMA user_version=3;
 COMMIT;
 )";
 
@@ -149,7 +160,8 @@ Status Journal::CheckVersion() {
   const int64_t version = query.Int(0);
   query.Reset();
   if (version == kVersion) return {};
-  if (version == 1) return Execute(db_.get(), kFromVersion1);
+  if (version == 1) return Execute(db_.get(), kFromVersion1 + kFromVersion2);
+  if (version == 2) return Execute(db_.get(), kFromVersion2);
   if (version != 0) {
     return Fail(EPROTO, fmt::format("journal: its version is {}, this program knows {}", version,
                                     kVersion));
@@ -175,7 +187,7 @@ Status Journal::PrepareAll() {
       {&drop_doomed_, "DELETE FROM doomed WHERE id=?"},
       {&put_gone_, "INSERT OR REPLACE INTO gone VALUES(?,?,?,?)"},
       {&drop_gone_, "DELETE FROM gone WHERE path=?"},
-      {&put_intent_, "INSERT OR REPLACE INTO intents VALUES(?,?,?,?,?,?,?,?,?,?,?,?,?,?)"},
+      {&put_intent_, "INSERT OR REPLACE INTO intents VALUES(?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)"},
       {&drop_intent_, "DELETE FROM intents WHERE id=?"},
   };
   for (const auto& [statement, sql] : statements) {
@@ -332,7 +344,8 @@ Status Journal::PutIntent(const Intent& intent) {
   put_intent_.Bind(intent.folder).Bind(intent.from).Bind(intent.to);
   put_intent_.Bind(intent.passing).Bind(intent.aside).Bind(source).Bind(target);
   put_intent_.Bind(Signed(intent.source_item)).Bind(Signed(intent.target_item));
-  return put_intent_.Bind(intent.closed_ns).Run();
+  put_intent_.Bind(intent.closed_ns).Bind(intent.remote_from).Bind(intent.remote_to);
+  return put_intent_.Bind(intent.deferred ? 1 : 0).Run();
 }
 
 Status Journal::DropIntent(uint64_t id) { return drop_intent_.Bind(Signed(id)).Run(); }

@@ -155,11 +155,16 @@ bool ReadIntent(const Statement& query, Intent& intent) {
   intent.source_item = columns.Unsigned();
   intent.target_item = columns.Unsigned();
   intent.closed_ns = columns.Int();
+  intent.remote_from = columns.Text();
+  intent.remote_to = columns.Text();
+  intent.deferred = columns.Between(0, 1) != 0;
   const auto is_name = [](const std::string& name) {
     return name.empty() || (IsNormalPath("/" + name) && name.find('/') == std::string::npos);
   };
   const bool paths = IsNormalPath(intent.folder) && IsNormalPath(intent.from) &&
-                     (intent.kind == Intent::Kind::kRemove || IsNormalPath(intent.to));
+                     IsNormalPath(intent.remote_from) &&
+                     (intent.kind == Intent::Kind::kRemove || IsNormalPath(intent.to)) &&
+                     (intent.remote_to.empty() || IsNormalPath(intent.remote_to));
   return columns.good() && paths && is_name(intent.passing) && is_name(intent.aside);
 }
 

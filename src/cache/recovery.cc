@@ -245,6 +245,7 @@ Status StoreImpl::AdoptAll(Journal::Contents contents, std::vector<ItemId> on_di
     names_[path].ghost->since = kLongAgo;
   }
   intents_ = std::move(contents.intents);
+  NoteDeferred();
   for (const ItemId id : contents.doomed) {
     findings.known.push_back(id);
     findings.doomed.push_back({id, 0, true});

@@ -203,6 +203,29 @@ class Store {
   // It did not happen.
   virtual Status DropIntent(uint64_t id) = 0;
   virtual std::vector<Intent> Intents() const = 0;  // oldest first
+  // ---- fs: renames that the server follows later ---------------------------------------------
+  // Of what has uploads under way beneath it, or goes to a name that the server has yet to free:
+  // the local half, as Rename with `from` hidden, and in the same transaction the intent (`folder`,
+  // `what`, `from`, `to`). EBUSY: another change of these names is under way, or what is at `to`
+  // is itself still to be renamed. ESTALE as Rename.
+  virtual Status DeferRename(Intent intent, const std::optional<Seen>& seen) = 0;
+  // Before the server is told. FinishIntent and DropIntent (it waits again) end it. EBUSY: uploads
+  // are under way beneath, or another change; EEXIST: what the server has at `remote_to` is itself
+  // still to be renamed; ESTALE: it does not wait any more.
+  virtual Result<Intent> BeginDeferred(uint64_t id, const std::string& remote_to,
+                                       const std::string& passing) = 0;
+  // For a person: why it could not be carried out; empty: nothing is wrong.
+  virtual void NoteTrouble(uint64_t id, const std::string& trouble) = 0;
+  // Where the server has what the mount shows at `path`, and the other way, as paths below the
+  // folder that the mount's root stands for. Empty: nowhere (renames.h). Memory only.
+  virtual std::string RemotePathOf(const std::string& path) const = 0;
+  virtual std::string MountPathOf(const std::string& remote_path) const = 0;
+  virtual bool AnyDeferred() const = 0;
+  // A deferred rename has to be carried out before anything new is begun at this mount path.
+  virtual bool AwaitsRename(const std::string& path) const = 0;
+  // An upload is under way at this full server path or beneath it. Memory only.
+  virtual bool IsUploading(const std::string& server_path) const = 0;
+
   // An intent is on its way at this full server path or above it: no upload may start there, no
   // directory be made, nothing placed; try again a little later. Memory only.
   virtual bool IsBusy(const std::string& server_path) const = 0;

@@ -5,9 +5,11 @@
 //   store_seal.cc   sealing and evicting          recovery.cc      what a start finds
 //   store_partial.cc  partly hydrated files
 //   store_intents.cc  remote removals and renames
+//   store_deferred.cc  renames that the server follows later
 //   store_overlay.cc  attribute memory, and the overlay of what a lagging listing still shows
 #pragma once
 
+#include <atomic>
 #include <map>
 #include <memory>
 #include <set>
@@ -111,6 +113,15 @@ class StoreImpl final : public Store, private SealHost, private KeeperHost {
   Status DropIntent(uint64_t id) override;
   std::vector<Intent> Intents() const override;
   bool IsBusy(const std::string& server_path) const override;
+  bool IsUploading(const std::string& server_path) const override;
+  std::string RemotePathOf(const std::string& path) const override;
+  std::string MountPathOf(const std::string& remote_path) const override;
+  bool AnyDeferred() const override { return any_deferred_; }
+  bool AwaitsRename(const std::string& path) const override;
+  Status DeferRename(Intent intent, const std::optional<Seen>& seen) override;
+  Result<Intent> BeginDeferred(uint64_t id, const std::string& remote_to,
+                               const std::string& passing) override;
+  void NoteTrouble(uint64_t id, const std::string& trouble) override;
   bool IsUploadedTo(const std::string& server_path, const std::string& path,
                     ItemId except) const override;
 
@@ -272,6 +283,7 @@ class StoreImpl final : public Store, private SealHost, private KeeperHost {
   bool HasItemsBeneath(const std::string& path) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
 
   // ---- store_overlay.cc
+  bool IsDeferred(const std::string& path) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   enum class Verdict { kKeep, kConfirm, kForget };
   Verdict JudgeGhost(Ghost& ghost, SteadyTime begun, const std::optional<Listed>& listed)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
@@ -280,7 +292,32 @@ class StoreImpl final : public Store, private SealHost, private KeeperHost {
   std::vector<std::string_view> UploadPaths() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   void UploadLeft(const Row& row) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
 
+  // ---- store_deferred.cc
+  struct CarriedRows {
+    std::vector<Intent> intents;
+    Moved rows;
+  };
+  void NoteDeferred() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  bool IsUploadingLocked(const std::string& server_path) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  Status FinishDeferred(const Intent& intent) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  bool IsFreeName(const std::string& path) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  void ShowAnew(const std::string& path) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  void PublishReleased(const std::vector<Intent>& before) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  CarriedRows CarryUploads(const Intent& intent) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  Status JournalCarried(const CarriedRows& carried) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  void ApplyCarried(const CarriedRows& carried) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  void CarryOver(const Intent& intent) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  std::vector<Intent> MovedIntents(const std::string& from, const std::string& to) const
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+
   // ---- store_intents.cc
+  uint64_t NextIntentId() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  Status CheckNoCollision(const Intent& intent) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  Status CheckNothingDeferred(const Intent& intent) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  bool IsBusyLocked(const std::string& server_path) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  // The deferred one that leads to this mount path, if any.
+  std::vector<Intent>::iterator FindDeferredTo(const std::string& path)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   std::vector<Intent>::iterator FindIntent(uint64_t id) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   void KeepWhatIsNewer(Intent& intent) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   Status FinishRemoval(const Intent& intent, const Also& end, std::vector<Keeper::Doomed>& doomed)
@@ -320,6 +357,7 @@ class StoreImpl final : public Store, private SealHost, private KeeperHost {
   std::unordered_map<ItemId, std::unique_ptr<Record>> items_ ABSL_GUARDED_BY(mu_);
   Names names_ ABSL_GUARDED_BY(mu_);
   std::vector<Intent> intents_ ABSL_GUARDED_BY(mu_);   // oldest first; a handful
+  std::atomic<bool> any_deferred_ = false;             // of them; changed with them
   std::set<ItemId> writing_ ABSL_GUARDED_BY(mu_);      // items with a write pin
   std::set<ItemId> evict_later_ ABSL_GUARDED_BY(mu_);  // still open for writing elsewhere
   StoreTotals totals_ ABSL_GUARDED_BY(mu_);

@@ -4,31 +4,34 @@
 #include <cerrno>
 
 #include "cache/paths.h"
+#include "cache/renames.h"
 #include "cache/store_impl.h"
 
 namespace outboxfs::cache {
 namespace {
 
-bool IsAtOrBeneath(std::string_view path, std::string_view top) {
-  return path == top || top == "/" || path.starts_with(BeneathBegin(top));
-}
-
-bool Concern(const std::string& a, const std::string& b) {
-  return IsAtOrBeneath(a, b) || IsAtOrBeneath(b, a);
+bool AnyConcern(const std::vector<std::string>& some, const std::vector<std::string>& others) {
+  for (const std::string& a : some) {
+    for (const std::string& b : others) {
+      if (IsAtOrBeneath(a, b) || IsAtOrBeneath(b, a)) return true;
+    }
+  }
+  return false;
 }
 
 std::vector<std::string> PathsOf(const Intent& intent) {
   if (intent.kind == Intent::Kind::kRemove) return {intent.from};
+  if (intent.deferred) return {intent.to};
   return {intent.from, intent.to};
 }
 
+std::vector<std::string> RemotePathsOf(const Intent& intent) {
+  if (intent.remote_to.empty()) return {intent.remote_from};
+  return {intent.remote_from, intent.remote_to};
+}
+
 bool Collide(const Intent& a, const Intent& b) {
-  for (const std::string& path : PathsOf(a)) {
-    for (const std::string& other : PathsOf(b)) {
-      if (Concern(path, other)) return true;
-    }
-  }
-  return false;
+  return AnyConcern(PathsOf(a), PathsOf(b)) || AnyConcern(RemotePathsOf(a), RemotePathsOf(b));
 }
 
 std::string ServerPathOf(const Intent& intent, const std::string& path) {
@@ -42,11 +45,18 @@ Result<Intent> StoreImpl::BeginIntent(Intent intent) {
     if (!IsNormalPath(path) || path == "/") return Fail(EINVAL, "path " + path);
   }
   MutexLock lock(mu_);
-  intent.id = intents_.empty() ? 1 : intents_.back().id + 1;
-  for (const Intent& other : intents_) {
-    if (Collide(intent, other)) {
-      return Fail(EBUSY, intent.from + ": " + other.from + " is under way");
-    }
+  intent.id = NextIntentId();
+  intent.remote_from = cache::RemotePathOf(intents_, intent.from);
+  const bool renames = intent.kind == Intent::Kind::kRename;
+  if (renames) intent.remote_to = cache::RemotePathOf(intents_, intent.to);
+  if (intent.remote_from.empty() || (renames && intent.remote_to.empty())) {
+    return Fail(ESTALE, "a rename of " + intent.from + " is still to come on the server");
+  }
+  if (auto free = CheckNoCollision(intent); !free) return Fail(free.error());
+  if (auto empty = CheckNothingDeferred(intent); !empty) return Fail(empty.error());
+  if (renames && intent.what == ItemKind::kDir &&
+      IsUploadingLocked(ServerPathOf(intent, intent.remote_from))) {
+    return Fail(ESTALE, "uploads are under way in " + intent.from);
   }
   const ItemId goes =
       intent.kind == Intent::Kind::kRemove ? intent.source_item : intent.target_item;
@@ -56,15 +66,53 @@ Result<Intent> StoreImpl::BeginIntent(Intent intent) {
   return intent;
 }
 
+uint64_t StoreImpl::NextIntentId() const {
+  return intents_.empty() ? 1 : intents_.back().id + 1;
+}
+
+Status StoreImpl::CheckNoCollision(const Intent& intent) const {
+  for (const Intent& other : intents_) {
+    if (other.id == intent.id || !other.under_way() || !Collide(intent, other)) continue;
+    return Fail(EBUSY, intent.from + ": " + other.from + " is under way");
+  }
+  return {};
+}
+
+// What the server is to delete may not hold anything that is shown elsewhere.
+Status StoreImpl::CheckNothingDeferred(const Intent& intent) const {
+  const std::string& goes =
+      intent.kind == Intent::Kind::kRemove ? intent.remote_from : intent.remote_to;
+  for (const Intent& other : intents_) {
+    if (other.deferred && other.remote_from != goes && IsAtOrBeneath(other.remote_from, goes)) {
+      return Fail(ENOTEMPTY, "the server has yet to move " + other.to + " out of it");
+    }
+  }
+  return {};
+}
+
 std::vector<Intent>::iterator StoreImpl::FindIntent(uint64_t id) {
   return std::find_if(intents_.begin(), intents_.end(),
                       [id](const Intent& intent) { return intent.id == id; });
+}
+
+std::vector<Intent>::iterator StoreImpl::FindDeferredTo(const std::string& path) {
+  return std::find_if(intents_.begin(), intents_.end(), [&](const Intent& intent) {
+    return intent.deferred && intent.to == path;
+  });
 }
 
 Status StoreImpl::DropIntent(uint64_t id) {
   MutexLock lock(mu_);
   const auto intent = FindIntent(id);
   if (intent == intents_.end()) return Fail(ENOENT, "no such intent");
+  if (intent->deferred) {
+    Intent next = *intent;
+    next.remote_to.clear();
+    next.passing.clear();
+    if (auto put = journal_->PutIntent(next); !put) return put;
+    *intent = std::move(next);
+    return {};
+  }
   if (auto dropped = journal_->DropIntent(id); !dropped) return dropped;
   intents_.erase(intent);
   return {};
@@ -81,11 +129,14 @@ Status StoreImpl::FinishIntent(uint64_t id, Caller caller) {
       return journal_->DropIntent(id);
     };
     Intent now = *intent;
+    if (now.deferred) return FinishDeferred(now);
     if (caller == Caller::kWasRefused) KeepWhatIsNewer(now);
     auto done = now.kind == Intent::Kind::kRemove ? FinishRemoval(now, end, doomed)
                                                   : FinishRename(now, end, doomed);
     if (!done) return done;
-    intents_.erase(intent);
+    intents_.erase(FindIntent(id));
+    if (now.kind == Intent::Kind::kRename && now.what == ItemKind::kDir) CarryOver(now);
+    NoteDeferred();
   }
   keeper_.RemoveSoon(doomed);
   return {};
@@ -134,8 +185,13 @@ std::vector<Intent> StoreImpl::Intents() const {
 
 bool StoreImpl::IsBusy(const std::string& server_path) const {
   MutexLock lock(mu_);
+  return IsBusyLocked(server_path);
+}
+
+bool StoreImpl::IsBusyLocked(const std::string& server_path) const {
   for (const Intent& intent : intents_) {
-    for (const std::string& path : PathsOf(intent)) {
+    if (!intent.under_way()) continue;
+    for (const std::string& path : RemotePathsOf(intent)) {
       if (IsAtOrBeneath(server_path, ServerPathOf(intent, path))) return true;
     }
   }

@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "cache/paths.h"
+#include "cache/renames.h"
 #include "cache/store_impl.h"
 #include "common/log.h"
 
@@ -118,18 +119,27 @@ Status StoreImpl::RemoveLocked(const std::string& path, const std::optional<Gone
   Record* record = ItemAt(path);
   // Giving a staged copy up is no removal: what was known of the remote file stays known.
   const bool keep_behind = record != nullptr && record->row.partial && !gone && !also;
+  // What was to be renamed on the server is no more.
+  const auto deferred = keep_behind ? intents_.end() : FindDeferredTo(path);
   auto done = journal_->Transact([&]() -> Status {
     mu_.AssertHeld();
     if (record != nullptr) {
       if (auto removed = JournalRemoval(*record); !removed || keep_behind) return removed;
     }
     if (auto dropped = journal_->DropTree(path); !dropped) return dropped;
+    if (deferred != intents_.end()) {
+      if (auto dropped = journal_->DropIntent(deferred->id); !dropped) return dropped;
+    }
     if (gone) {
       if (auto put = journal_->PutGone(*gone); !put) return put;
     }
     return also ? also() : Status{};
   });
   if (!done) return done;
+  if (deferred != intents_.end()) {
+    intents_.erase(deferred);
+    NoteDeferred();
+  }
   if (record != nullptr) ApplyRemoval(*record, doomed);
   if (!keep_behind) {
     DropGhostsBeneath(path);
@@ -168,7 +178,11 @@ Status StoreImpl::RenameLocked(const std::string& from, const std::string& to,
                                const std::optional<GoneRow>& gone, const Also& also,
                                std::vector<Keeper::Doomed>& doomed) {
   if (HasItemsBeneath(to)) return Fail(ENOTEMPTY, to);
+  if (FindDeferredTo(to) != intents_.end()) {
+    return Fail(EBUSY, to + " is still to be renamed on the server");
+  }
   Moved moved = RowsMoved(from, to);
+  const std::vector<Intent> moved_intents = MovedIntents(from, to);
   Record* target = ItemAt(to);
   auto done = journal_->Transact([&]() -> Status {
     mu_.AssertHeld();
@@ -176,6 +190,9 @@ Status StoreImpl::RenameLocked(const std::string& from, const std::string& to,
       if (auto removed = JournalRemoval(*target); !removed) return removed;
     }
     if (auto renamed = JournalRename(moved, from, to); !renamed) return renamed;
+    for (const Intent& intent : moved_intents) {
+      if (auto put = journal_->PutIntent(intent); !put) return put;
+    }
     if (gone) {
       if (auto put = journal_->PutGone(*gone); !put) return put;
     }
@@ -183,6 +200,7 @@ Status StoreImpl::RenameLocked(const std::string& from, const std::string& to,
   });
   if (!done) return done;
   if (target != nullptr) ApplyRemoval(*target, doomed);
+  for (const Intent& intent : moved_intents) *FindIntent(intent.id) = intent;
   ApplyRename(std::move(moved), from, to);
   if (gone) Hide(*gone);
   return {};

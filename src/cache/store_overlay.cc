@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "cache/paths.h"
+#include "cache/renames.h"
 #include "cache/store_impl.h"
 #include "common/log.h"
 
@@ -118,7 +119,7 @@ std::vector<std::string_view> StoreImpl::UploadPaths() const {
 void StoreImpl::UploadLeft(const Row& row) {
   const std::string& path = row.rare().upload_path;
   for (size_t at = path.find('/'); at != std::string::npos; at = path.find('/', at + 1)) {
-    const auto name = names_.find(path.substr(at));
+    const auto name = names_.find(cache::MountPathOf(intents_, path.substr(at)));
     Ghost* ghost = name == names_.end() ? nullptr : name->second.ghost.get();
     if (ghost == nullptr || ghost->kind != Overlay::Kind::kGone) continue;
     ghost->since = clock_.Now();
@@ -147,6 +148,15 @@ StoreImpl::Verdict StoreImpl::JudgeGhost(Ghost& ghost, SteadyTime begun,
   return stands ? Verdict::kForget : Verdict::kKeep;
 }
 
+// What the server lists at the path is not what is shown there.
+bool StoreImpl::IsDeferred(const std::string& path) const {
+  if (!any_deferred_) return false;
+  const bool renamed_to = std::any_of(intents_.begin(), intents_.end(), [&](const Intent& intent) {
+    return intent.deferred && intent.to == path;
+  });
+  return renamed_to || cache::RemotePathOf(intents_, path).empty();
+}
+
 void StoreImpl::ReconcileEntries(const std::string& dir, SteadyTime begun,
                                  const ListedNames& listed) {
   MutexLock lock(mu_);
@@ -155,12 +165,13 @@ void StoreImpl::ReconcileEntries(const std::string& dir, SteadyTime begun,
   const auto may_still_appear = [&](const std::string& path) {
     mu_.AssertHeld();
     if (!uploads) uploads = UploadPaths();
+    const std::string remote = cache::RemotePathOf(intents_, path);
     return std::any_of(uploads->begin(), uploads->end(),
-                       [&](std::string_view upload) { return upload.ends_with(path); });
+                       [&](std::string_view upload) { return upload.ends_with(remote); });
   };
   for (const auto* name : NamesIn(dir)) {
     Ghost* ghost = name->second.ghost.get();
-    if (ghost == nullptr || ghost->since >= begun) continue;
+    if (ghost == nullptr || ghost->since >= begun || IsDeferred(name->first)) continue;
     if (ghost->kind == Overlay::Kind::kGone && may_still_appear(name->first)) continue;
     const auto shown = listed(std::string(NameOf(name->first)));
     const Verdict verdict = JudgeGhost(*ghost, begun, shown);

@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "cache/bytes.h"
+#include "cache/renames.h"
 #include "cache/sealed_reader.h"
 #include "cache/store_impl.h"
 #include "common/log.h"
@@ -93,6 +94,11 @@ Status StoreImpl::MarkStarting(ItemId id, Generation generation, const std::stri
   if (!record) return Fail(record.error());
   if (at && (*record)->row.path != *at) return Fail(EAGAIN, *at + " was renamed meanwhile");
   Row next = (*record)->row;
+  // What was begun there is what the rename waits for.
+  const bool goes_on = next.upload_generation != 0 && next.rare().upload_path == upload_path;
+  if (!goes_on && (IsBusyLocked(upload_path) || cache::AwaitsRename(intents_, next.path))) {
+    return Fail(EAGAIN, "a rename of its directory comes first");
+  }
   next.state = State::kUploading;
   next.upload_generation = generation;
   next.renamed = next.based = next.accepted = next.kept = false;

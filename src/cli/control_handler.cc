@@ -51,10 +51,7 @@ ControlReply ControlHandler::Retry(const ControlRequest& request) {
   ControlReply reply;
   const int64_t now_ns = clock_.WallNs();
   for (const cache::Item& item : store_.All()) {
-    const bool wanted =
-        request.paths.empty() ||
-        std::any_of(request.paths.begin(), request.paths.end(),
-                    [&](const auto& path) { return status::IsAtOrBelow(item.path, path); });
+    const bool wanted = status::IsAtOrBelowAny(item.path, request.paths);
     const bool stands = item.state == cache::State::kParked ||
                         item.state == cache::State::kInterrupted || item.not_before_ns > now_ns;
     if (!wanted || !stands) continue;
@@ -67,7 +64,20 @@ ControlReply ControlHandler::Retry(const ControlRequest& request) {
     uploader_.Hurry(item.id);
     ++reply.count;
   }
+  if (!request.accept) reply.count += RetryRenames(request.paths);
   return reply;
+}
+
+// Those that the server has yet to follow and that somebody has to look at.
+uint64_t ControlHandler::RetryRenames(const std::vector<std::string>& paths) {
+  uint64_t count = 0;
+  if (!store_.AnyDeferred()) return count;
+  for (const cache::Intent& intent : store_.Intents()) {
+    if (intent.trouble.empty() || !status::IsAtOrBelowAny(intent.to, paths)) continue;
+    store_.NoteTrouble(intent.id, "");
+    ++count;
+  }
+  return count;
 }
 
 ControlReply ControlHandler::Unmount(const ControlRequest& request, const std::stop_token& stop) {

@@ -19,6 +19,7 @@ class ControlHandler {
  private:
   ControlReply ShowStatus(const ControlRequest& request) const;
   ControlReply Retry(const ControlRequest& request);
+  uint64_t RetryRenames(const std::vector<std::string>& paths);
   ControlReply Unmount(const ControlRequest& request, const std::stop_token& stop);
 
   cache::Store& store_;

@@ -151,6 +151,7 @@ Status Filesystem::FollowServer(const cache::Intent& intent, cache::Store::Calle
 
 // Items that kept one of the names, or took it since the intent was begun, have it.
 void Filesystem::MoveNodes(const cache::Intent& intent) {
+  if (intent.deferred) return;  // they have moved already
   const auto item_at = [&](const std::string& path) {
     const cache::Overlay now = rooms_.store.Lookup(path);
     return now.kind == cache::Overlay::Kind::kItem ? now.item.id : 0;
@@ -289,14 +290,15 @@ bool Filesystem::HasUndecided() const {
   const auto intents = rooms_.store.Intents();
   return std::any_of(intents.begin(), intents.end(), [this](const cache::Intent& intent) {
     changes_mu_.AssertHeld();
-    return intent.folder == options_.remote_folder && !changes_.contains(intent.id);
+    return intent.folder == options_.remote_folder && intent.under_way() &&
+           !changes_.contains(intent.id);
   });
 }
 
 std::optional<cache::Intent> Filesystem::TakeUndecided() {
   MutexLock lock(changes_mu_);
   for (cache::Intent& intent : rooms_.store.Intents()) {
-    if (intent.folder != options_.remote_folder) continue;
+    if (intent.folder != options_.remote_folder || !intent.under_way()) continue;
     if (changes_.insert(intent.id).second) return std::move(intent);
   }
   return std::nullopt;
@@ -321,8 +323,9 @@ bool Filesystem::SettleChanges(const std::stop_token& stop) {
     if (ended == Ended::kNot) settled = rooms_.store.DropIntent(intent->id);
     if (!settled) Log::Error("{}: {}", Words(*intent), settled.error().text);
     LeaveChange(*intent);
-    RemoteChanged(ServerPathOf(intent->from), false);
-    if (!intent->to.empty()) RemoteChanged(ServerPathOf(intent->to), false);
+    const Places at = PlacesOf(*intent);
+    RemoteChanged(at.from, false);
+    if (!at.to.empty()) RemoteChanged(at.to, false);
   }
   for (const cache::Intent& intent : unknown) LeaveChange(intent);
   return unknown.empty();
@@ -331,12 +334,20 @@ bool Filesystem::SettleChanges(const std::stop_token& stop) {
 void Filesystem::SettleLoop(const std::stop_token& stop) {
   std::chrono::nanoseconds pause = kFirstPause;
   while (!stop.stop_requested()) {
+    bool deferred = false;
     {
       MutexLock lock(changes_mu_);
-      while (!HasUndecided() && !stop.stop_requested()) changes_moved_.Wait(changes_mu_, stop);
+      while (!HasUndecided() && !(deferred = HasDeferred()) && !stop.stop_requested()) {
+        changes_moved_.Wait(changes_mu_, stop);
+      }
     }
     if (stop.stop_requested()) return;
-    if (SettleChanges(stop)) {
+    const bool settled = SettleChanges(stop);
+    if (settled && deferred) {
+      CarryOutDeferred(stop);
+      AwaitUploads(stop);
+    }
+    if (settled) {
       pause = kFirstPause;
       continue;
     }
@@ -345,6 +356,15 @@ void Filesystem::SettleLoop(const std::stop_token& stop) {
     MutexLock lock(changes_mu_);
     while (!stop.stop_requested() && changes_moved_.WaitUntil(changes_mu_, stop, until)) {
     }
+  }
+}
+
+// What a deferred rename waits for: the end of an upload is no news of a change.
+void Filesystem::AwaitUploads(const std::stop_token& stop) {
+  const SteadyTime until = CondVar::Clock::now() + kLookAgain;
+  MutexLock lock(changes_mu_);
+  while (HasDeferred() && !HasUndecided() && !stop.stop_requested() &&
+         changes_moved_.WaitUntil(changes_mu_, stop, until)) {
   }
 }
 

@@ -16,9 +16,9 @@ std::string Name(const std::string& path) { return std::string(cache::NameOf(pat
 
 Places PlacesOf(const cache::Intent& intent) {
   Places places;
-  places.from = ServerPath(intent.folder, intent.from);
+  places.from = ServerPath(intent.folder, intent.remote_from);
   if (intent.kind == cache::Intent::Kind::kRemove) return places;
-  places.to = ServerPath(intent.folder, intent.to);
+  places.to = ServerPath(intent.folder, intent.remote_to);
   if (!intent.passing.empty()) {
     places.passing_at_from = JoinPath(Parent(places.from), intent.passing);
     places.passing_at_to = JoinPath(Parent(places.to), intent.passing);

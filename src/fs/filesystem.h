@@ -287,7 +287,11 @@ class Filesystem {
   Result<NodePtr> NodeOf(cache::Ino ino) const;
   Result<NodePtr> DirOf(cache::Ino ino) const;
   Result<std::string> PathOf(const NodePtr& node) const;
+  // Empty: the server can have nothing there yet (cache/renames.h).
   std::string ServerPathOf(const std::string& path) const;
+  // nullopt: outside of the mount, or not shown.
+  std::optional<std::string> MountPathOf(const std::string& server_path) const;
+  bool IsItsEntry(const std::string& dir, const std::string& name) const;
   // May ask the server. ENOENT when the directory is unlinked.
   // `name`: the only one that the caller wants to know of, or nullptr.
   Result<RemoteView> ViewOf(const NodePtr& dir, const std::string* name, SlowLane& lane);
@@ -396,6 +400,22 @@ class Filesystem {
   Status MakeRemoteParents(const std::string& path);
   Status NoteMade(const cache::Item& dir);
 
+  // ---- deferred.cc ----
+  // The server can follow only when uploads, or other renames, have ended.
+  bool MustWait(const Renaming& renaming) const;
+  // False and EBUSY as RemoveHere.
+  Result<bool> RenameLater(const Renaming& renaming);
+  bool HasDeferred() const;
+  // As many as can be; the settler's thread.
+  void CarryOutDeferred(const std::stop_token& stop);
+  // EBUSY and the like: it has to wait longer.
+  Status CarryOutLater(const cache::Intent& intent, const std::vector<cache::Intent>& all);
+  Result<cache::Intent> BeginLater(const cache::Intent& intent, const std::string& place,
+                                   const std::string& passing) ABSL_LOCKS_EXCLUDED(changes_mu_);
+  Status EndDeferred(const cache::Intent& intent, const std::string& place);
+  std::string PlaceOf(const cache::Intent& intent) const;
+  bool IsInACircle(const cache::Intent& intent, const std::vector<cache::Intent>& all) const;
+
   // ---- changes.cc ----
   // What became of a change of the server.
   enum class Ended { kHappened, kNot, kUnknown };
@@ -412,6 +432,7 @@ class Filesystem {
   bool MayBeLate(const cache::Intent& intent) const ABSL_LOCKS_EXCLUDED(changes_mu_);
   std::optional<cache::Intent> TakeUndecided() ABSL_LOCKS_EXCLUDED(changes_mu_);
   bool HasUndecided() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(changes_mu_);
+  void AwaitUploads(const std::stop_token& stop) ABSL_LOCKS_EXCLUDED(changes_mu_);
   // Waits until one of the changes under way has ended; what is undecided is settled.
   Status AwaitOtherChange(SlowLane& lane) ABSL_LOCKS_EXCLUDED(changes_mu_);
   // `begun`: the server has changed something.
@@ -461,6 +482,7 @@ class Filesystem {
   std::set<uint64_t> changes_ ABSL_GUARDED_BY(changes_mu_);  // intents that somebody works at
   uint64_t changes_ended_ ABSL_GUARDED_BY(changes_mu_) = 0;
   std::map<uint64_t, SteadyTime> late_until_ ABSL_GUARDED_BY(changes_mu_);
+  std::map<uint64_t, SteadyTime> deferred_tries_;  // the settler's own: after trouble
 
   Mutex space_mu_;
   remote::Space space_ ABSL_GUARDED_BY(space_mu_);  // total 0: not known

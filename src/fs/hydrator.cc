@@ -97,7 +97,7 @@ void Hydrator::Work(cache::ItemId id, Task& task, const std::stop_token& stop) {
                           : Status(Fail(ENOENT, "gone"));
   if (stop.stop_requested()) return;
   // Asked before the item is looked at: when a rename ends in between, its path tells.
-  const bool busy = item && rooms_.store.IsBusy(ServerPath(remote_folder_, item->path));
+  const bool busy = item && rooms_.store.IsBusy(ServerPathOf(item->path));
   const auto now = rooms_.store.Get(id);
   if (done || !now || now->state != cache::State::kHydrating) {
     tasks_.erase(id);
@@ -117,6 +117,11 @@ void Hydrator::Work(cache::ItemId id, Task& task, const std::stop_token& stop) {
   if (!told) Log::Warning("{}: {}", now->path, told.error().text);
 }
 
+// A copy of a remote file: the server has it somewhere.
+std::string Hydrator::ServerPathOf(const std::string& path) const {
+  return ServerPath(remote_folder_, rooms_.store.RemotePathOf(path));
+}
+
 Status Hydrator::Complete(const cache::Item& item, const std::stop_token& stop) {
   // What was written is made durable first: the rest can be fetched again.
   if (auto synced = rooms_.store.Sync(item.id); !synced) return synced;
@@ -128,7 +133,7 @@ Status Hydrator::Complete(const cache::Item& item, const std::stop_token& stop) 
       const auto now = rooms_.store.Get(item.id);
       if (!now || now->state != cache::State::kHydrating) return {};  // written again, or deleted
       const ByteRange piece{at, std::min(gap.end, at + kPiece)};
-      const std::string path = ServerPath(remote_folder_, now->path);
+      const std::string path = ServerPathOf(now->path);
       if (auto fetched = FetchMissing(rooms_, path, *pin, *now, piece, stop); !fetched) {
         // A shorter file has no such range, a deleted one none at all.
         const Status same = CheckVersion(*now, stop);
@@ -144,7 +149,7 @@ Status Hydrator::Complete(const cache::Item& item, const std::stop_token& stop) 
 
 // By a listing begun after the last byte came: all of them are of one version.
 Status Hydrator::CheckVersion(const cache::Item& item, const std::stop_token& stop) {
-  const std::string path = ServerPath(remote_folder_, item.path);
+  const std::string path = ServerPathOf(item.path);
   const auto listing = rooms_.dirs.Refresh(Parent(path), rooms_.clock.Now(), stop);
   if (!listing) return Fail(listing.error());
   const remote::Entry* entry = Find(*listing, path);

@@ -37,6 +37,7 @@ class Hydrator {
   void Work(cache::ItemId id, Task& task, const std::stop_token& stop);
   Status Complete(const cache::Item& item, const std::stop_token& stop);
   Status CheckVersion(const cache::Item& item, const std::stop_token& stop);
+  std::string ServerPathOf(const std::string& path) const;
 
   const Rooms& rooms_;
   const std::string remote_folder_;

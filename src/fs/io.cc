@@ -58,8 +58,9 @@ Status Filesystem::ReadRemote(Call& call, Handle& handle, std::span<std::byte> o
 // What is read must be of one version from the first byte to the last. A listing that cannot be had
 // says nothing: then the bytes cannot be had either, or it is the old listing's fault only.
 Status Filesystem::CheckVersion(Handle& handle, const std::string& path, SlowLane& lane) {
-  const std::string folder = ServerPathOf(std::string(cache::ParentOf(path)));
-  const std::string name(cache::NameOf(path));
+  const std::string at = ServerPathOf(path);
+  const std::string folder(cache::ParentOf(at));
+  const std::string name(cache::NameOf(at));
   remote::ListingPtr listing = rooms_.dirs.Peek(folder, name);
   if (!listing && rooms_.clock.Now() >= offline_until_.load()) {
     const auto token = lane.Enter();

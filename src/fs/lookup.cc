@@ -48,7 +48,23 @@ Result<std::string> Filesystem::PathOf(const NodePtr& node) const {
 }
 
 std::string Filesystem::ServerPathOf(const std::string& path) const {
-  return ServerPath(options_.remote_folder, path);
+  const std::string remote = rooms_.store.RemotePathOf(path);
+  return remote.empty() ? "" : ServerPath(options_.remote_folder, remote);
+}
+
+std::optional<std::string> Filesystem::MountPathOf(const std::string& server_path) const {
+  const auto remote = MountPath(options_.remote_folder, server_path);
+  if (!remote) return std::nullopt;
+  std::string path = rooms_.store.MountPathOf(*remote);
+  if (path.empty()) return std::nullopt;
+  return path;
+}
+
+// What the server lists there under this name is what the mount shows there.
+bool Filesystem::IsItsEntry(const std::string& dir, const std::string& name) const {
+  if (!rooms_.store.AnyDeferred()) return true;
+  const std::string at = ServerPathOf(JoinPath(dir, name));
+  return !at.empty() && at == JoinPath(ServerPathOf(dir), name);
 }
 
 Result<Filesystem::RemoteView> Filesystem::ViewOf(const NodePtr& dir, const std::string* name,
@@ -60,6 +76,8 @@ Result<Filesystem::RemoteView> Filesystem::ViewOf(const NodePtr& dir, const std:
     return RemoteView{.path = *path, .listing = nullptr, .certain = true};
   }
   const std::string folder = ServerPathOf(*path);
+  // Its directory is still to be freed on the server.
+  if (folder.empty()) return RemoteView{.path = *path, .listing = nullptr, .certain = true};
   if (auto listing = name == nullptr ? rooms_.dirs.Peek(folder) : rooms_.dirs.Peek(folder, *name)) {
     Adopt(dir, *path, listing);
     return RemoteView{.path = *path, .listing = listing, .certain = true};
@@ -150,6 +168,7 @@ Filesystem::Found Filesystem::Decide(const RemoteView& view, const std::string& 
   found.certain = view.certain || found.overlay.kind != cache::Overlay::Kind::kNone;
   const remote::Entry* entry =
       view.listing && !IsTempName(name) ? view.listing->Find(name) : nullptr;
+  if (entry != nullptr && !IsItsEntry(view.path, name)) entry = nullptr;
   if (entry != nullptr) found.entry = *entry;
   const auto memory = entry == nullptr ? std::nullopt : rooms_.store.Recall(found.path);
   found.facts = FactsOf(defaults_, found.overlay, entry, memory ? &*memory : nullptr);
@@ -212,7 +231,8 @@ Result<Filesystem::Known> Filesystem::Recollect(const std::string& path,
   const std::string name(cache::NameOf(path));
   const auto listing = rooms_.dirs.Peek(ServerPathOf(std::string(cache::ParentOf(path))), name);
   if (listing) {
-    const remote::Entry* listed = listing->Find(name);
+    const bool its = IsItsEntry(std::string(cache::ParentOf(path)), name);
+    const remote::Entry* listed = its ? listing->Find(name) : nullptr;
     entry = listed == nullptr ? std::nullopt : std::optional(*listed);
   }
   const auto memory = rooms_.store.Recall(path);

@@ -53,6 +53,9 @@ Status Filesystem::FillDir(DirHandle& handle, SlowLane& lane) {
     if (*path != view->path) continue;  // renamed while the server was asked
     auto entries = MergeDirectory(defaults_, view->listing.get(), rooms_.store.ListDir(*path),
                                   rooms_.store.RecallDir(*path));
+    std::erase_if(entries, [&](const NamedFacts& named) {
+      return named.entry && !IsItsEntry(*path, named.name);
+    });
     MutexLock lock(handle.mu);
     handle.filled = true;
     handle.entries = std::move(entries);
@@ -79,7 +82,7 @@ std::optional<NamedFacts> Filesystem::Freshen(const std::string& dir, const Name
     if (changes.relisted || !named.entry) {
       // Without an entry it was staged: gone from there, it is uploaded (and listed) or deleted.
       const remote::Entry* entry = changes.listing ? changes.listing->Find(named.name) : nullptr;
-      if (entry == nullptr) return std::nullopt;
+      if (entry == nullptr || !IsItsEntry(dir, named.name)) return std::nullopt;
       fresh.entry = *entry;
     }
     const auto memory = rooms_.store.Recall(path);

@@ -1,8 +1,7 @@
 // Rename: what exists only here is renamed here; what the server has is renamed there first, while
 // the caller waits, and then here (changes.cc).
 //
-// Files beneath a renamed directory that are being uploaded go on to the path that their upload
-// named; the uploader places them under their new name afterwards.
+// What has uploads under way beneath it is renamed here at once, and there later (deferred.cc).
 #include <stdio.h>
 
 #include <cerrno>
@@ -12,6 +11,7 @@
 #include "common/log.h"
 #include "fs/filesystem.h"
 #include "fs/names.h"
+#include "fs/renaming.h"
 
 namespace outboxfs::fs {
 namespace {
@@ -35,23 +35,6 @@ bool MeansOtherCloud(int code) { return code == EPERM || code == EOPNOTSUPP || c
 
 }  // namespace
 
-struct Filesystem::Renaming {
-  NodePtr from_dir;
-  std::string from_name;
-  NodePtr to_dir;
-  std::string to_name;
-  Found from;
-  Found to;
-  // An upload that may still put something at the source (or, replaced, at the target).
-  bool from_uploading = false;
-  bool to_uploading = false;
-  // Something at the source is the server's to move. What our own upload just put there is not: the
-  // uploader places it.
-  bool remote = false;
-  // An upload of the source was let through, or took too long: it is not waited for again.
-  mutable bool waited = false;
-};
-
 Status Filesystem::Rename(Call& call, cache::Ino from_dir, const std::string& from,
                           cache::Ino to_dir, const std::string& to, unsigned flags) {
   if (auto status = CheckWritable(); !status) return status;
@@ -70,7 +53,9 @@ Status Filesystem::Rename(Call& call, cache::Ino from_dir, const std::string& fr
     if (auto status = LookAtRename(renaming, lane); !status) return status;
     if (renaming.from.path == renaming.to.path) return {};
     if (auto status = CheckRename(renaming, flags); !status) return status;
-    const auto renamed = renaming.remote ? RenameRemotely(renaming) : RenameHere(renaming);
+    const auto renamed = !renaming.remote      ? RenameHere(renaming)
+                         : MustWait(renaming) ? RenameLater(renaming)
+                                              : RenameRemotely(renaming);
     if (!renamed && renamed.error().code == EBUSY) {
       if (auto status = AwaitOtherChange(lane); !status) return status;
       continue;
@@ -149,6 +134,7 @@ Result<bool> Filesystem::RenameRemotely(const Renaming& renaming) {
       return false;
     }
     auto begun = BeginChange(std::move(intent));
+    if (!begun && begun.error().code == ESTALE) return false;  // an upload began just now
     if (!begun) return Fail(begun.error());
     intent = *std::move(begun);
   }

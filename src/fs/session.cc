@@ -81,7 +81,7 @@ void Filesystem::RemoteChanged(const std::string& server_path, bool gone) {
     }
     return;
   }
-  const auto path = MountPath(options_.remote_folder, server_path);
+  const auto path = MountPathOf(server_path);
   if (!path) return;
   if (IsOurEcho(*path, gone)) return;
   if (gone) rooms_.store.DoubtUploaded(*path);

@@ -68,11 +68,53 @@ Line MakeLine(const Item& item, const Progress* progress) {
   return line;
 }
 
+// A rename that is done here and not yet on the server.
+Line MakeLine(const cache::Intent& rename) {
+  Line line;
+  line.path = rename.to;
+  line.is_dir = rename.what == cache::ItemKind::kDir;
+  line.state = rename.trouble.empty() ? "renaming" : ToString(State::kParked);
+  line.note = rename.trouble.empty() ? "on the server, when the uploads in it have ended"
+                                     : "rename on the server: " + rename.trouble;
+  return line;
+}
+
+std::vector<cache::Intent> Renames(const cache::Store& store) {
+  if (!store.AnyDeferred()) return {};
+  std::vector<cache::Intent> intents = store.Intents();
+  std::erase_if(intents, [](const cache::Intent& intent) { return !intent.deferred; });
+  return intents;
+}
+
+// What is in a directory whose rename needs a person waits for that.
+bool IsBlocked(const std::vector<cache::Intent>& renames, const std::string& path) {
+  return std::any_of(renames.begin(), renames.end(), [&](const cache::Intent& rename) {
+    return !rename.trouble.empty() && IsAtOrBelow(path, rename.to);
+  });
+}
+
+void AddPending(Summary& summary, const Line& line) {
+  ++summary.items_pending;
+  summary.bytes_pending += line.size;
+  summary.bytes_done += line.bytes_done;
+  if (summary.waiting.size() < kNamed) summary.waiting.push_back(line);
+}
+
+void AddStuck(Summary& summary, const Line& line) {
+  ++summary.items_stuck;
+  if (summary.stuck.size() < kNamed) summary.stuck.push_back(line);
+}
+
 }  // namespace
 
 bool IsAtOrBelow(const std::string& path, const std::string& dir) {
   if (dir == "/" || path == dir) return true;
   return path.size() > dir.size() && path.starts_with(dir) && path[dir.size()] == '/';
+}
+
+bool IsAtOrBelowAny(const std::string& path, const std::vector<std::string>& paths) {
+  return paths.empty() || std::any_of(paths.begin(), paths.end(),
+                                      [&](auto& dir) { return IsAtOrBelow(path, dir); });
 }
 
 Snapshot Collect(const Rooms& rooms, const About& about, size_t limit) {
@@ -88,6 +130,9 @@ Snapshot Collect(const Rooms& rooms, const About& about, size_t limit) {
     if (item.state == State::kClean) continue;
     snapshot.lines.push_back(MakeLine(item, Of(progress, item)));
   }
+  for (const cache::Intent& rename : Renames(rooms.store)) {
+    snapshot.lines.push_back(MakeLine(rename));
+  }
   std::stable_sort(snapshot.lines.begin(), snapshot.lines.end(),
                    [](const Line& a, const Line& b) { return Rank(a) < Rank(b); });
   if (limit != 0 && snapshot.lines.size() > limit) {
@@ -101,21 +146,20 @@ Summary Summarise(const cache::Store& store, const upload::Uploader& uploader,
                   const std::vector<std::string>& paths) {
   const ProgressById progress = ById(uploader.Snapshot().items);
   Summary summary;
+  const std::vector<cache::Intent> renames = Renames(store);
   for (const Item& item : store.All()) {
-    const bool wanted = paths.empty() || std::any_of(paths.begin(), paths.end(), [&](auto& path) {
-                          return IsAtOrBelow(item.path, path);
-                        });
-    if (!wanted) continue;
+    if (!IsAtOrBelowAny(item.path, paths)) continue;
     const Line line = MakeLine(item, Of(progress, item));
-    if (IsPending(item)) {
-      ++summary.items_pending;
-      summary.bytes_pending += line.size;
-      summary.bytes_done += line.bytes_done;
-      if (summary.waiting.size() < kNamed) summary.waiting.push_back(line);
-    } else if (IsStuck(item)) {
-      ++summary.items_stuck;
-      if (summary.stuck.size() < kNamed) summary.stuck.push_back(line);
+    if (IsStuck(item) || (IsPending(item) && IsBlocked(renames, item.path))) {
+      AddStuck(summary, line);
+    } else if (IsPending(item)) {
+      AddPending(summary, line);
     }
+  }
+  for (const cache::Intent& rename : renames) {
+    if (!IsAtOrBelowAny(rename.to, paths)) continue;
+    rename.trouble.empty() ? AddPending(summary, MakeLine(rename))
+                           : AddStuck(summary, MakeLine(rename));
   }
   return summary;
 }

@@ -30,5 +30,7 @@ Summary Summarise(const cache::Store& store, const upload::Uploader& uploader,
 
 // True for "/a" and "/a/b" below "/a"; everything is below "/".
 bool IsAtOrBelow(const std::string& path, const std::string& dir);
+// No paths: everything is below.
+bool IsAtOrBelowAny(const std::string& path, const std::vector<std::string>& paths);
 
 }  // namespace outboxfs::status

@@ -140,10 +140,12 @@ bool Agenda::WaitsForParked(const Slot& slot) const {
   return IsBelowParked(slot.task) || parked_holders_.contains(HolderOf(slot.blocked_on));
 }
 
-size_t Agenda::CountStuck() const {
+size_t Agenda::CountStuck(bool renames_stuck) const {
   size_t stuck = 0;
   for (const auto& [id, slot] : tasks_) {
-    const bool held = slot.where == Where::kTimer && slot.task.phase == Phase::kHeld;
+    const bool held = slot.where == Where::kTimer &&
+                      (slot.task.phase == Phase::kHeld ||
+                       (renames_stuck && slot.task.awaits_rename));
     if (held || (slot.where == Where::kBlocked && WaitsForParked(slot))) ++stuck;
   }
   return stuck;
@@ -195,7 +197,9 @@ std::optional<SteadyTime> Agenda::NextDue() const {
 
 std::string Agenda::WaitsFor(ItemId id) const {
   const auto it = tasks_.find(id);
-  if (it == tasks_.end() || it->second.where != Where::kBlocked) return "";
+  if (it == tasks_.end()) return "";
+  if (it->second.task.awaits_rename) return "for the rename of its directory on the server";
+  if (it->second.where != Where::kBlocked) return "";
   const std::string& on = it->second.blocked_on;
   if (const auto dir = missing_.find(on); dir != missing_.end()) {
     return "for its directory " + NameOf(on) + (dir->second.parked ? ", which is parked" : "");

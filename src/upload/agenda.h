@@ -28,6 +28,7 @@ class Agenda {
     uint64_t size = 0;             // bytes
     std::string path;              // full server path
     std::string begun;             // where an upload of it was begun that is not over; empty: none
+    bool awaits_rename = false;    // of its directory, on the server: it is not due before
     SteadyTime due;
   };
   // Which lanes have a place free.
@@ -66,8 +67,9 @@ class Agenda {
   std::string WaitsFor(cache::ItemId id) const;
   const Task* Find(cache::ItemId id) const;
   size_t size() const { return tasks_.size(); }
-  // Tasks for which nothing can be done now: held names, and what waits for a parked item.
-  size_t CountStuck() const;
+  // Tasks for which nothing can be done now: held names, and what waits for a parked item; with
+  // `renames_stuck` also what waits for renames.
+  size_t CountStuck(bool renames_stuck) const;
   template <typename Visit>
   void ForEach(Visit visit) const {
     for (const auto& [id, slot] : tasks_) visit(slot.task);

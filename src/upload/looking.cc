@@ -54,7 +54,7 @@ Result<std::optional<std::string>> FindResult(const Rooms& rooms, const Item& it
     const Result<bool> stands = StandsAt(rooms, item, reader, at, told, stop);
     if (!stands) return Fail(stands.error());
     if (*stands) return std::optional(at);
-    if (at == target) break;
+    if (at == target || target.empty()) break;
     at = NextStep(at, target, NameOf(temp)).to;
   }
   return std::optional<std::string>();

@@ -31,6 +31,7 @@ std::string ToMountPath(std::string_view remote_folder, std::string_view server_
 }
 
 std::string NewPlace(const std::string& uploaded_to, const std::string& target) {
+  if (target.empty()) return "";
   const std::string name = NameOf(uploaded_to);
   const std::string dir = ParentOf(target);
   if (dir == ParentOf(uploaded_to)) return "";

@@ -176,6 +176,7 @@ Status Place(const Rooms& rooms, const PlacingJob& job, std::string& step_to,
     const std::optional<cache::Item> item = rooms.store.Get(job.item);
     if (!item || item->generation != job.generation) return Fail(ESTALE, "changed meanwhile");
     const std::string target = rooms.ServerPath(item->path);
+    if (target.empty()) return Fail(EAGAIN, "the server has yet to free " + item->path);
     if (item->upload_path != target) {
       if (Status free = rooms.CheckNotBusy(target); !free) return free;
       not_before = rooms.clock.Now();  // the step's own listing serves below

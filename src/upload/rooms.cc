@@ -9,7 +9,13 @@
 namespace outboxfs::upload {
 
 std::string Rooms::ServerPath(const std::string& mount_path) const {
-  return ToServerPath(options.remote_folder, mount_path);
+  const std::string remote = store.RemotePathOf(mount_path);
+  return remote.empty() ? "" : ToServerPath(options.remote_folder, remote);
+}
+
+std::string Rooms::MountPath(const std::string& server_path) const {
+  const std::string remote = ToMountPath(options.remote_folder, server_path);
+  return remote.empty() ? "" : store.MountPathOf(remote);
 }
 
 std::string Rooms::TempPath(cache::ItemId item, const std::string& path) const {
@@ -29,7 +35,7 @@ const remote::QueuedUpload* Rooms::FindUploadOf(cache::ItemId item,
 }
 
 bool Rooms::IsAnothers(cache::ItemId item, const std::string& path) const {
-  const std::string mount_path = ToMountPath(options.remote_folder, path);
+  const std::string mount_path = MountPath(path);
   if (mount_path.empty()) return false;
   const cache::Overlay overlay = store.Lookup(mount_path);
   switch (overlay.kind) {

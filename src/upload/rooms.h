@@ -24,8 +24,10 @@ struct Rooms {
   const UploadOptions& options;
   std::string device_tag;
 
-  // The full server path of a mount path.
+  // The full server path of a mount path. Empty: the server has yet to free it (cache/renames.h).
   std::string ServerPath(const std::string& mount_path) const;
+  // The way back; empty when the mount does not show what is there.
+  std::string MountPath(const std::string& server_path) const;
   // The name under which the new bytes of `item` go up beside `path`.
   std::string TempPath(cache::ItemId item, const std::string& path) const;
 

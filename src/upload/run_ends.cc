@@ -134,7 +134,7 @@ void Scheduler::Perform(Run& run, const action::Place& /*place*/) {
   const std::optional<Item> now = rooms_.store.Get(run.item.id);
   const PlacingJob job{run.item.id, run.item.generation};
   const std::string target = now ? rooms_.ServerPath(now->path) : "";
-  if (now && !agenda_.Claim(target, run.item.id)) {
+  if (!target.empty() && !agenda_.Claim(target, run.item.id)) {
     const auto holder = entries_.find(agenda_.HolderOf(target));
     if (holder != entries_.end() && want_place_.contains(holder->second.run)) {
       StepOutOfTheWay(run, job);
@@ -208,11 +208,13 @@ Leftover Scheduler::LeftoverOfRun(const Run& run) {
   leftover.succeeded = run.session.reported();
   leftover.step_to = entries_[run.item.id].step_to;
   const std::optional<Item> now = ItemOf(run.item.id);
-  const cache::ItemId holder = now ? agenda_.HolderOf(rooms_.ServerPath(now->path)) : 0;
+  const std::string place = now ? rooms_.ServerPath(now->path) : "";
+  const cache::ItemId holder = place.empty() ? 0 : agenda_.HolderOf(place);
   leftover.place_taken = holder != 0 && holder != run.item.id;
   const std::string own_path = rooms_.ServerPath(run.item.path);
   // Only while nothing else of ours can be going up there.
-  if (run.item.state == State::kRemoving && agenda_.Claim(own_path, run.item.id)) {
+  const bool may_be_there = run.item.state == State::kRemoving && !own_path.empty();
+  if (may_be_there && agenda_.Claim(own_path, run.item.id)) {
     leftover.maybe_at = own_path;
   }
   return leftover;

@@ -16,6 +16,7 @@ using cache::ItemKind;
 using cache::State;
 
 constexpr auto kIdleTurn = std::chrono::seconds(60);
+constexpr std::chrono::hours kUntilTold{24 * 365};
 constexpr auto kPenPatience = std::chrono::seconds(30);
 constexpr size_t kPenCapacity = 4096;
 constexpr auto kFirstPause = std::chrono::seconds(30);  // of the whole queue
@@ -210,6 +211,11 @@ void Scheduler::PutOnAgenda(const Item& item, Entry& entry, bool clean) {
   Due due = DueTime(item, rooms_.clock.WallNs(), options_, haste);
   // What was begun already goes on at once.
   if (IsBegun(item) && due.phase != Phase::kBackoff) due = Due{};
+  if (!IsBegun(item) && rooms_.store.AwaitsRename(item.path)) {
+    // The store publishes it again when the rename is done.
+    due = Due{.pause = kUntilTold, .phase = Phase::kQueued};
+    task.awaits_rename = true;
+  }
   task.lane = is_dir                    ? Agenda::Lane::kDir
               : item.size <= kSmallFile ? Agenda::Lane::kSmall
                                         : Agenda::Lane::kLarge;
@@ -330,14 +336,28 @@ size_t Scheduler::CountLeft() const {
   return left;
 }
 
+// Renames that the server has yet to follow, and whether one of them needs a person.
+size_t Scheduler::CountRenames(bool& stuck) const {
+  size_t left = 0;
+  if (!rooms_.store.AnyDeferred()) return left;
+  for (const cache::Intent& intent : rooms_.store.Intents()) {
+    if (!intent.deferred) continue;
+    stuck |= !intent.trouble.empty();
+    if (intent.trouble.empty()) ++left;
+  }
+  return left;
+}
+
 size_t Scheduler::AwaitIdle(SteadyTime deadline, const std::stop_token& stop) {
   MutexLock lock(mu_);
   while (true) {
     // The store is asked only when nothing is known to be left: it may have what we do not know
     // yet.
     if (started_ && runs_.empty()) {
-      const size_t stuck = agenda_.CountStuck();
-      if (agenda_.size() == stuck && CountLeft() <= stuck) return stuck;
+      bool renames_stuck = false;
+      const size_t renames = CountRenames(renames_stuck);
+      const size_t stuck = agenda_.CountStuck(renames_stuck);
+      if (renames == 0 && agenda_.size() == stuck && CountLeft() <= stuck) return stuck;
     }
     if (stop.stop_requested() || !turned_.WaitUntil(mu_, stop, deadline)) return CountLeft();
   }

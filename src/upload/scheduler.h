@@ -124,6 +124,7 @@ class Scheduler final : private ChannelSink, private ServeSink {
   void StartRun(cache::ItemId id) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   void PauseAll(const Error& error) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   size_t CountLeft() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  size_t CountRenames(bool& stuck) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   Progress ProgressOf(const Run& run) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
 
   // ---- runs.cc, run_ends.cc: what runs

@@ -90,8 +90,7 @@ Status MakeRemoteDir(const Rooms& rooms, const cache::Item& item, const std::sto
     return marked;
   }
   if (Status made = MakeAt(rooms, item.id, path, stop); !made) return Fail(NotStale(made.error()));
-  Status done = rooms.store.MarkDone(item.id, item.generation,
-                                     ToMountPath(rooms.options.remote_folder, path), {});
+  Status done = rooms.store.MarkDone(item.id, item.generation, rooms.MountPath(path), {});
   if (done || done.error().code != EAGAIN) return done;
   std::string step_to;  // a directory that is no longer wanted is found by its own path
   return Place(rooms, PlacingJob{item.id, item.generation}, step_to, stop);

@@ -19,7 +19,7 @@ VerifyOutcome FromError(RunKey key, const Error& error) {
 
 // Lets the cache confirm what older uploads left to be seen in a listing.
 void TellCache(const Rooms& rooms, const std::string& dir, const remote::Listing& listing) {
-  const std::string mount_dir = ToMountPath(rooms.options.remote_folder, dir);
+  const std::string mount_dir = rooms.MountPath(dir);
   if (mount_dir.empty()) return;
   std::vector<std::string> names;
   names.reserve(listing.entries.size());

@@ -18,8 +18,8 @@ remote::Entry File(uint64_t size, std::string id = "") {
 Intent Rename(std::string from, std::string to) {
   Intent intent{.kind = Intent::Kind::kRename,
                 .folder = "/cloud",
-                .from = std::move(from),
-                .to = std::move(to)};
+                .remote_from = std::move(from),
+                .remote_to = std::move(to)};
   intent.source = cache::Identity{.size = 4};
   return intent;
 }
@@ -43,7 +43,7 @@ std::string Text(const std::vector<ChangeStep>& steps) {
 }
 
 TEST(Decision, TheStepsOfEachKind) {
-  EXPECT_EQ("D /cloud/x/a ; ", Text(StepsOf({.folder = "/cloud", .from = "/x/a"})));
+  EXPECT_EQ("D /cloud/x/a ; ", Text(StepsOf({.folder = "/cloud", .remote_from = "/x/a"})));
   EXPECT_EQ("R /cloud/x/a b; ", Text(StepsOf(Rename("/x/a", "/x/b"))));
   EXPECT_EQ("M /cloud/x/a /cloud/y; ", Text(StepsOf(Rename("/x/a", "/y/a"))));
   EXPECT_EQ(
@@ -53,7 +53,7 @@ TEST(Decision, TheStepsOfEachKind) {
 }
 
 TEST(Decision, ARemovalHappenedWhenTheNameIsNotListed) {
-  const Intent intent{.folder = "/", .from = "/a"};
+  const Intent intent{.folder = "/", .remote_from = "/a"};
   EXPECT_EQ(SettlingStep::kHappened, Decide(intent, {}, true));
   EXPECT_EQ(SettlingStep::kNot, Decide(intent, {.from = File(4)}, true));
 }

@@ -279,12 +279,9 @@ TEST_P(RenameMatrix, EndsAsOneFileUnderTheNewName) {
   if (kind_ == Kind::kDir) names.emplace_back("new/in it");
   EXPECT_EQ(NamesThere(), names);
   EXPECT_TRUE(ReadWholeFile(There(FileOf("/new"))) == expected);
-  // The server asks for the rest, and then finds the directory gone that it was to put it in.
-  const bool sent_again =
-      kind_ == Kind::kDir && (when_ == When::kTransferring || when_ == When::kFinishing);
   const bool target_may_be_sent = target_ == Target::kStaged || target_ == Target::kUploading;
   const uint64_t sent_once =
-      (when_ == When::kEvicted ? 0 : expected.size()) * (sent_again ? 2 : 1) +
+      (when_ == When::kEvicted ? 0 : expected.size()) +
       (target_may_be_sent ? kTargetSize : 0) + (killed_ ? kSlack : 0);
   EXPECT_LE(Received() - before, sent_once);
 }

@@ -80,10 +80,10 @@ TEST(Agenda, WhatIsHeldOrBelowAParkedDirectoryIsStuck) {
   held.due = kNow + 1h;
   agenda.Put(held);
   EXPECT_FALSE(agenda.TakeNext(kNow, kAll));
-  EXPECT_EQ(agenda.CountStuck(), 2U);
+  EXPECT_EQ(agenda.CountStuck(false), 2U);
   EXPECT_EQ(agenda.WaitsFor(2), "for its directory d, which is parked");
   agenda.SetMissingDir(1, "/d", false);
-  EXPECT_EQ(agenda.CountStuck(), 1U);
+  EXPECT_EQ(agenda.CountStuck(false), 1U);
 }
 
 TEST(Agenda, OneOperationPerPath) {
@@ -164,9 +164,9 @@ TEST(Agenda, AnItemThatWaitsKeepsWhereItWasBegunAndNothingElse) {
   agenda.KeepOnly(1, "/a", false);
   EXPECT_EQ(agenda.TakeNext(kNow, kAll), 3U);
   EXPECT_FALSE(agenda.TakeNext(kNow, kAll));
-  EXPECT_EQ(agenda.CountStuck(), 0U);
+  EXPECT_EQ(agenda.CountStuck(false), 0U);
   agenda.KeepOnly(1, "/a", true);
-  EXPECT_EQ(agenda.CountStuck(), 1U);
+  EXPECT_EQ(agenda.CountStuck(false), 1U);
   agenda.KeepOnly(1, "", false);
   EXPECT_EQ(agenda.TakeNext(kNow, kAll), 2U);
 }

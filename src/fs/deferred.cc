@@ -1,0 +1,181 @@
+// Renames that are done here at once and on the server later (cache/item.h: Intent): of a directory
+// in which uploads are under way, and onto a name that the server has yet to free. The settler's
+// thread carries them out, as it does what is undecided (changes.cc).
+#include <algorithm>
+#include <cerrno>
+
+#include "cache/paths.h"
+#include "common/log.h"
+#include "fs/filesystem.h"
+#include "fs/names.h"
+#include "fs/renaming.h"
+
+namespace outboxfs::fs {
+namespace {
+
+constexpr std::chrono::seconds kAfterTrouble{60};
+
+std::string Parent(const std::string& path) { return std::string(cache::ParentOf(path)); }
+std::string Name(const std::string& path) { return std::string(cache::NameOf(path)); }
+
+// "/a/b/c" -> "a": the cloud, when the mount shows the server's root.
+std::string_view FirstPart(std::string_view path) { return path.substr(1, path.find('/', 1) - 1); }
+
+bool Waits(const cache::Intent& intent) { return !intent.under_way(); }
+
+// What another try may mend by itself.
+bool IsPassing(const Error& error) {
+  return error.code == EBUSY || error.code == EEXIST || error.code == ESTALE ||
+         error.code == EINTR || error.code == ECANCELED || error.code == EIO ||
+         error.code == ETIMEDOUT || error.code == EAGAIN;
+}
+
+}  // namespace
+
+bool Filesystem::MustWait(const Renaming& renaming) const {
+  if (!renaming.remote) return false;
+  const cache::Store& store = rooms_.store;
+  if (ServerPathOf(renaming.to.path).empty()) return true;
+  // One that waits already goes on, to the newer name.
+  for (const cache::Intent& intent : store.Intents()) {
+    if (intent.deferred && intent.to == renaming.from.path) return true;
+  }
+  return renaming.from.facts->is_dir() && store.IsUploading(ServerPathOf(renaming.from.path));
+}
+
+Result<bool> Filesystem::RenameLater(const Renaming& renaming) {
+  const Found& from = renaming.from;
+  const Found& to = renaming.to;
+  if (options_.remote_folder == "/" && FirstPart(from.path) != FirstPart(to.path)) {
+    return FailErrno(EXDEV, to.path);
+  }
+  // Replaced: an empty directory, or a file at a name that the server has free.
+  if (to.on_server()) {
+    const auto removed = RemoveRemotely(renaming.to_dir, renaming.to_name, to);
+    if (!removed) return removed;
+    return false;
+  }
+  if (auto known = RememberSource(renaming); !known) return Fail(known.error());
+  {
+    WriterLock names(names_mu_);
+    if (!StillTrue(renaming.from_dir, renaming.from_name, from) ||
+        !StillTrue(renaming.to_dir, renaming.to_name, to)) {
+      return false;
+    }
+    cache::Intent intent{.what = from.facts->kind,
+                         .folder = options_.remote_folder,
+                         .from = from.path,
+                         .to = to.path,
+                         .source = from.identity()};
+    const auto deferred = rooms_.store.DeferRename(std::move(intent), SeenIn(from));
+    if (!deferred && deferred.error().code == ESTALE) return false;
+    if (!deferred) return Fail(deferred.error());
+    nodes_.Move(renaming.from_dir, renaming.from_name, renaming.to_dir, renaming.to_name);
+  }
+  Log::Info("rename {} to {}: the server follows when the uploads in it have ended", from.path,
+            to.path);
+  changes_moved_.NotifyAll();
+  return true;
+}
+
+// ---- On the server ------------------------------------------------------------------------
+
+bool Filesystem::HasDeferred() const {
+  if (!rooms_.store.AnyDeferred()) return false;
+  const auto intents = rooms_.store.Intents();
+  return std::any_of(intents.begin(), intents.end(), [this](const cache::Intent& intent) {
+    return intent.folder == options_.remote_folder && Waits(intent);
+  });
+}
+
+void Filesystem::CarryOutDeferred(const std::stop_token& stop) {
+  const std::vector<cache::Intent> intents = rooms_.store.Intents();
+  for (const cache::Intent& intent : intents) {
+    if (stop.stop_requested()) return;
+    if (!Waits(intent) || intent.folder != options_.remote_folder) continue;
+    auto& next_try = deferred_tries_[intent.id];
+    if (!intent.trouble.empty() && rooms_.clock.Now() < next_try) continue;
+    const Status done = CarryOutLater(intent, intents);
+    if (done) {
+      deferred_tries_.erase(intent.id);
+      continue;
+    }
+    if (IsPassing(done.error())) continue;
+    next_try = rooms_.clock.Now() + kAfterTrouble;
+    rooms_.store.NoteTrouble(intent.id, done.error().text);
+    Log::Notice("rename {} to {}: {}", intent.remote_from, intent.to, done.error().text);
+  }
+}
+
+// Where the server is to have it, as a remote path. Empty: its directory has no place yet.
+std::string Filesystem::PlaceOf(const cache::Intent& intent) const {
+  const std::string dir = rooms_.store.RemotePathOf(Parent(intent.to));
+  return dir.empty() ? "" : JoinPath(dir, Name(intent.to));
+}
+
+Status Filesystem::CarryOutLater(const cache::Intent& intent,
+                                 const std::vector<cache::Intent>& all) {
+  std::string place = PlaceOf(intent);
+  if (place.empty()) return FailErrno(EBUSY, intent.to);
+  const std::string at = ServerPath(options_.remote_folder, intent.remote_from);
+  if (place != intent.remote_from && rooms_.store.IsUploading(at)) {
+    return FailErrno(EBUSY, intent.to);
+  }
+  if (IsInACircle(intent, all)) {
+    place = JoinPath(Parent(intent.remote_from),
+                     remote::PassingName(device_tag_, rooms_.store.NewIno(), Name(intent.to)));
+  } else if (auto made = MakeRemoteParents(Parent(intent.to)); !made) {
+    return made;
+  }
+  const bool two_steps =
+      Parent(place) != Parent(intent.remote_from) && Name(place) != Name(intent.remote_from);
+  const std::string passing =
+      two_steps ? remote::PassingName(device_tag_, rooms_.store.NewIno(), Name(intent.to)) : "";
+  if (place == intent.remote_from) return EndDeferred(intent, place);  // renamed back
+  const auto begun = BeginLater(intent, place, passing);
+  if (!begun) return Fail(begun.error());
+  const Status done = CarryOut(*begun);
+  if (done || done.error().code != ENOENT) return done;
+  const auto beside = ListNow(Parent(at), lane_.exit.get_token());
+  if (!beside) return Fail(beside.error());
+  if (*beside && (*beside)->Find(Name(at)) != nullptr) return done;
+  Log::Notice("{} is not on the server any more: there is nothing to rename", at);
+  return EndDeferred(intent, place);
+}
+
+Result<cache::Intent> Filesystem::BeginLater(const cache::Intent& intent, const std::string& place,
+                                             const std::string& passing) {
+  MutexLock lock(changes_mu_);
+  auto begun = rooms_.store.BeginDeferred(intent.id, place, passing);
+  if (!begun) return begun;
+  changes_.insert(begun->id);
+  late_until_.erase(begun->id);
+  return begun;
+}
+
+// The server has nothing to do.
+Status Filesystem::EndDeferred(const cache::Intent& intent, const std::string& place) {
+  const auto begun = BeginLater(intent, place, "");
+  if (!begun) return Fail(begun.error());
+  const Status done = FollowServer(*begun, cache::Store::Caller::kWaits);
+  LeaveChange(*begun);
+  return done;
+}
+
+// Two directories that change their names, or more: each waits for the next one to make room.
+bool Filesystem::IsInACircle(const cache::Intent& intent,
+                             const std::vector<cache::Intent>& all) const {
+  const cache::Intent* at = &intent;
+  for (size_t step = 0; step < all.size(); ++step) {
+    const std::string place = PlaceOf(*at);
+    const auto next = std::find_if(all.begin(), all.end(), [&](const cache::Intent& other) {
+      return Waits(other) && other.id != at->id && other.remote_from == place;
+    });
+    if (next == all.end()) return false;
+    if (next->id == intent.id) return true;
+    at = &*next;
+  }
+  return false;
+}
+
+}  // namespace outboxfs::fs
