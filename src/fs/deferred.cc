@@ -46,7 +46,9 @@ bool Filesystem::MustWait(const Renaming& renaming) const {
 Result<bool> Filesystem::RenameLater(const Renaming& renaming) {
   const Found& from = renaming.from;
   const Found& to = renaming.to;
-  if (options_.remote_folder == "/" && FirstPart(from.path) != FirstPart(to.path)) {
+  // The server would say so too late for mv to copy. (A name in the root itself it may refuse.)
+  const bool in_root = Parent(from.path) == "/" && Parent(to.path) == "/";
+  if (options_.remote_folder == "/" && !in_root && FirstPart(from.path) != FirstPart(to.path)) {
     return FailErrno(EXDEV, to.path);
   }
   // Replaced: an empty directory, or a file at a name that the server has free.

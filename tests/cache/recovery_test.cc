@@ -357,19 +357,30 @@ TEST_F(RecoveryTest, AJournalOfANewerProgramIsRefused) {
   EXPECT_EQ(EPROTO, OpenError().code);
 }
 
-TEST_F(RecoveryTest, TheJournalOfVersion1IsTakenOver) {
-  Open();
-  Intent intent;
-  intent.folder = "/";
-  intent.from = "/f";
-  ASSERT_OK(store_->BeginIntent(intent));
-  store_.reset();
-  Sql("ALTER TABLE intents DROP COLUMN closed_ns; PRAGMA user_version=1");
-  for (int start = 0; start < 2; ++start) {
+TEST_F(RecoveryTest, JournalsOfOlderVersionsAreTakenOver) {
+  const std::string to_version_2 =
+      "ALTER TABLE intents DROP COLUMN remote_from; ALTER TABLE intents DROP COLUMN remote_to;"
+      "ALTER TABLE intents DROP COLUMN deferred; PRAGMA user_version=2;";
+  const std::string to_version_1 =
+      to_version_2 + "ALTER TABLE intents DROP COLUMN closed_ns; PRAGMA user_version=1";
+  for (const std::string& sql : {to_version_2, to_version_1}) {
     Open();
-    ASSERT_EQ(1U, store_->Intents().size());
-    EXPECT_EQ("/f", store_->Intents()[0].from);
-    EXPECT_EQ(Intent::kUnknown, store_->Intents()[0].closed_ns);
+    Intent intent{.kind = Intent::Kind::kRename, .folder = "/", .from = "/f", .to = "/g"};
+    ASSERT_OK(store_->BeginIntent(intent));
+    store_.reset();
+    Sql(sql);
+    for (int start = 0; start < 2; ++start) {
+      Open();
+      ASSERT_EQ(1U, store_->Intents().size());
+      const Intent read = store_->Intents()[0];
+      EXPECT_EQ("/f /g", read.from + " " + read.to);
+      EXPECT_EQ("/f /g", read.remote_from + " " + read.remote_to);
+      EXPECT_FALSE(read.deferred);
+      EXPECT_EQ(Intent::kUnknown, read.closed_ns);
+      store_.reset();
+    }
+    Open();
+    ASSERT_OK(store_->DropIntent(store_->Intents()[0].id));
     store_.reset();
   }
 }

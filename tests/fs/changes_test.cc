@@ -256,8 +256,9 @@ class CutShortTest : public FilesystemTest {
     intent.source = cache::Identity{.size = 4};
     intent.passing = ".obx-00000000-80000001";
     if (replace) intent.aside = ".obx-00000000-80000002";
-    ASSERT_TRUE(store_->BeginIntent(intent));
-    for (const ChangeStep& step : StepsOf(intent)) {
+    const auto begun = store_->BeginIntent(intent);
+    ASSERT_TRUE(begun);
+    for (const ChangeStep& step : StepsOf(*begun)) {
       if (steps-- == 0) break;
       const bool move = step.kind == ChangeStep::Kind::kMove;
       ASSERT_TRUE(move ? names_.Move(step.path, step.argument, {})

@@ -200,7 +200,9 @@ class FilesystemTest : public ::testing::Test {
   }
   // What the uploader does, without it.
   void StartUpload(const cache::Item& item, const std::string& upload_path) {
-    ASSERT_TRUE(store_->MarkStarting(item.id, item.generation, upload_path, std::nullopt));
+    const auto marked =
+        store_->MarkStarting(item.id, item.generation, upload_path, std::nullopt);
+    ASSERT_TRUE(marked) << marked.error().text;
     ASSERT_TRUE(store_->MarkStarted(item.id, item.generation, "upload"));
   }
   void Upload(const std::string& path) {
