@@ -121,9 +121,9 @@ struct Memory {
 // A change of the remote that takes more than a moment: journalled before its first step, until it
 // is known whether it happened. Until then every name shows as before; only then comes the local
 // half.
-// A deferred rename is the other way round: here it has happened, and the server follows when no
+// A deferred one is the other way round: here it has happened, and the server follows when no
 // upload is under way beneath any more. Until then what the mount shows at `to` is at `remote_from`
-// on the server (renames.h).
+// on the server, or (a removed directory) what is there is not shown (renames.h).
 struct Intent {
   enum class Kind { kRemove, kRename };
   uint64_t id = 0;  // given by Store::BeginIntent
@@ -132,11 +132,11 @@ struct Intent {
   std::string folder;  // full server path that the mount's root stands for
   std::string from;    // mount path; of a deferred one: as it was
   std::string to;      // mount path; kRename; of a deferred one: follows later renames
-  // Where the server has them, as paths below `folder`. A deferred one without `remote_to` is not
-  // under way yet.
+  // Where the server has them, as paths below `folder`.
   std::string remote_from;
-  std::string remote_to;
+  std::string remote_to;  // kRename; of a deferred one: once it is begun
   bool deferred = false;
+  bool begun = false;  // deferred: the server may have been told
   // Names under which things stand meanwhile; empty: never.
   std::string passing;             // the source, on its way to another directory under another name
   std::string aside;               // the replaced target, until the source stands in its place
@@ -150,7 +150,7 @@ struct Intent {
   static constexpr int64_t kUnknown = -1;
   std::string trouble;  // deferred: why the last try failed; not journalled
 
-  bool under_way() const { return !deferred || !remote_to.empty(); }
+  bool under_way() const { return !deferred || begun; }
 };
 
 }  // namespace outboxfs::cache

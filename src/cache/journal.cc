@@ -345,7 +345,7 @@ Status Journal::PutIntent(const Intent& intent) {
   put_intent_.Bind(intent.passing).Bind(intent.aside).Bind(source).Bind(target);
   put_intent_.Bind(Signed(intent.source_item)).Bind(Signed(intent.target_item));
   put_intent_.Bind(intent.closed_ns).Bind(intent.remote_from).Bind(intent.remote_to);
-  return put_intent_.Bind(intent.deferred ? 1 : 0).Run();
+  return put_intent_.Bind(intent.begun ? 2 : intent.deferred ? 1 : 0).Run();
 }
 
 Status Journal::DropIntent(uint64_t id) { return drop_intent_.Bind(Signed(id)).Run(); }

@@ -157,7 +157,9 @@ bool ReadIntent(const Statement& query, Intent& intent) {
   intent.closed_ns = columns.Int();
   intent.remote_from = columns.Text();
   intent.remote_to = columns.Text();
-  intent.deferred = columns.Between(0, 1) != 0;
+  const int64_t deferred = columns.Between(0, 2);
+  intent.deferred = deferred != 0;
+  intent.begun = deferred == 2;
   const auto is_name = [](const std::string& name) {
     return name.empty() || (IsNormalPath("/" + name) && name.find('/') == std::string::npos);
   };

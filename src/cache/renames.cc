@@ -12,24 +12,22 @@ const Intent* Closest(const std::vector<Intent>& intents, const std::string& pat
                       std::string Intent::*end) {
   const Intent* closest = nullptr;
   for (const Intent& intent : intents) {
-    if (!intent.deferred || !IsAtOrBeneath(path, intent.*end)) continue;
+    if (!intent.deferred || (intent.*end).empty() || !IsAtOrBeneath(path, intent.*end)) continue;
     if (closest == nullptr || (closest->*end).size() < (intent.*end).size()) closest = &intent;
   }
   return closest;
 }
 
-std::string Carry(const std::vector<Intent>& intents, const std::string& path,
-                  std::string Intent::*from, std::string Intent::*to) {
-  const Intent* above = Closest(intents, path, from);
-  return above == nullptr ? path : above->*to + path.substr((above->*from).size());
-}
-
 std::string ToRemote(const std::vector<Intent>& intents, const std::string& path) {
-  return Carry(intents, path, &Intent::to, &Intent::remote_from);
+  const Intent* above = Closest(intents, path, &Intent::to);
+  return above == nullptr ? path : above->remote_from + path.substr(above->to.size());
 }
 
 std::string ToMount(const std::vector<Intent>& intents, const std::string& remote_path) {
-  return Carry(intents, remote_path, &Intent::remote_from, &Intent::to);
+  const Intent* above = Closest(intents, remote_path, &Intent::remote_from);
+  if (above == nullptr) return remote_path;
+  if (above->kind == Intent::Kind::kRemove) return "";
+  return above->to + remote_path.substr(above->remote_from.size());
 }
 
 }  // namespace
@@ -45,7 +43,7 @@ std::string RemotePathOf(const std::vector<Intent>& intents, const std::string& 
 
 std::string MountPathOf(const std::vector<Intent>& intents, const std::string& remote_path) {
   std::string path = ToMount(intents, remote_path);
-  return ToRemote(intents, path) == remote_path ? path : "";
+  return !path.empty() && ToRemote(intents, path) == remote_path ? path : "";
 }
 
 bool AwaitsRename(const std::vector<Intent>& intents, const std::string& path) {

@@ -194,6 +194,7 @@ class Store {
 
   // ---- fs: remote removals and renames (item.h: Intent) ----------------------------------------
   // Journals it, with its id. EBUSY: another one is on its way at, above or beneath its paths.
+  // ESTALE: the server can follow only later (DeferRename, DeferRemoval).
   virtual Result<Intent> BeginIntent(Intent intent) = 0;
   // It happened: what Remove or Rename do, in the transaction that ends the intent. Items that came
   // to its names meanwhile stay where they are; so does the item that goes, when its caller was
@@ -203,17 +204,21 @@ class Store {
   // It did not happen.
   virtual Status DropIntent(uint64_t id) = 0;
   virtual std::vector<Intent> Intents() const = 0;  // oldest first
-  // ---- fs: renames that the server follows later ---------------------------------------------
+  // ---- fs: renames and removals that the server follows later ---------------------------------
   // Of what has uploads under way beneath it, or goes to a name that the server has yet to free:
   // the local half, as Rename with `from` hidden, and in the same transaction the intent (`folder`,
   // `what`, `from`, `to`). EBUSY: another change of these names is under way, or what is at `to`
   // is itself still to be renamed. ESTALE as Rename.
   virtual Status DeferRename(Intent intent, const std::optional<Seen>& seen) = 0;
+  // As DeferRename, for a directory that is empty here (`folder`, `what`, `from`).
+  virtual Status DeferRemoval(Intent intent, const std::optional<Seen>& seen) = 0;
   // Before the server is told. FinishIntent and DropIntent (it waits again) end it. EBUSY: uploads
   // are under way beneath, or another change; EEXIST: what the server has at `remote_to` is itself
   // still to be renamed; ESTALE: it does not wait any more.
   virtual Result<Intent> BeginDeferred(uint64_t id, const std::string& remote_to,
                                        const std::string& passing) = 0;
+  // It will not be done any more: names show what the server has.
+  virtual Status GiveUpDeferred(uint64_t id) = 0;
   // For a person: why it could not be carried out; empty: nothing is wrong.
   virtual void NoteTrouble(uint64_t id, const std::string& trouble) = 0;
   // Where the server has what the mount shows at `path`, and the other way, as paths below the
@@ -221,7 +226,9 @@ class Store {
   virtual std::string RemotePathOf(const std::string& path) const = 0;
   virtual std::string MountPathOf(const std::string& remote_path) const = 0;
   virtual bool AnyDeferred() const = 0;
-  // A deferred rename has to be carried out before anything new is begun at this mount path.
+  // Something beneath has yet to leave it, on the server.
+  virtual bool HoldsDeferred(const std::string& remote_path) const = 0;
+  // A deferred intent has to be carried out before anything new is begun at this mount path.
   virtual bool AwaitsRename(const std::string& path) const = 0;
   // An upload is under way at this full server path or beneath it. Memory only.
   virtual bool IsUploading(const std::string& server_path) const = 0;

@@ -1,6 +1,6 @@
-// Deferred renames: done here at once, and on the server when no upload is under way any more
-// beneath what is renamed, because what a server does with an upload into a directory that it no
-// longer has is anybody's guess.
+// Deferred renames and removals: done here at once, and on the server when no upload is under way
+// any more beneath, because what a server does with an upload into a directory that it no longer
+// has is anybody's guess.
 #include <algorithm>
 #include <cerrno>
 
@@ -66,12 +66,7 @@ Status StoreImpl::DeferRename(Intent intent, const std::optional<Seen>& seen) {
     MutexLock lock(mu_);
     if (auto right = CheckSeen(intent.from, seen); !right) return right;
     intent.kind = Intent::Kind::kRename;
-    intent.deferred = true;
-    intent.id = NextIntentId();
-    intent.remote_from = cache::RemotePathOf(intents_, intent.from);
-    if (intent.remote_from.empty()) return Fail(ESTALE, intent.from + " is not on the server");
-    if (auto free = CheckNoCollision(intent); !free) return free;
-    auto gone = GoneRowOf(intent.from);
+    auto gone = PrepareDeferred(intent);
     if (!gone) return Fail(gone.error());
     // One that was deferred before goes on, to the newer name.
     const bool known = std::any_of(
@@ -89,17 +84,59 @@ Status StoreImpl::DeferRename(Intent intent, const std::optional<Seen>& seen) {
   return {};
 }
 
+Status StoreImpl::DeferRemoval(Intent intent, const std::optional<Seen>& seen) {
+  std::vector<Keeper::Doomed> doomed;
+  MutexLock lock(mu_);
+  if (auto right = CheckSeen(intent.from, seen); !right) return right;
+  intent.kind = Intent::Kind::kRemove;
+  auto gone = PrepareDeferred(intent);
+  if (!gone) return Fail(gone.error());
+  const Also also = [&]() -> Status {
+    mu_.AssertHeld();
+    return journal_->PutIntent(intent);
+  };
+  if (auto done = RemoveLocked(intent.from, *gone, also, doomed); !done) return done;
+  intents_.push_back(std::move(intent));
+  NoteDeferred();
+  return {};
+}
+
+Result<GoneRow> StoreImpl::PrepareDeferred(Intent& intent) const {
+  intent.deferred = true;
+  intent.id = NextIntentId();
+  intent.remote_from = cache::RemotePathOf(intents_, intent.from);
+  if (intent.remote_from.empty()) return Fail(ESTALE, intent.from + " is not on the server");
+  if (auto free = CheckNoCollision(intent); !free) return Fail(free.error());
+  return GoneRowOf(intent.from);
+}
+
+bool StoreImpl::HoldsDeferred(const std::string& remote_path) const {
+  if (!any_deferred_) return false;
+  MutexLock lock(mu_);
+  return HoldsDeferredLocked(remote_path);
+}
+
+bool StoreImpl::HoldsDeferredLocked(const std::string& remote_path) const {
+  return std::any_of(intents_.begin(), intents_.end(), [&](const Intent& intent) {
+    return intent.deferred && intent.remote_from != remote_path &&
+           IsAtOrBeneath(intent.remote_from, remote_path);
+  });
+}
+
 Result<Intent> StoreImpl::BeginDeferred(uint64_t id, const std::string& remote_to,
                                         const std::string& passing) {
   MutexLock lock(mu_);
   const auto intent = FindIntent(id);
   if (intent == intents_.end() || intent->under_way()) return Fail(ESTALE, "no such rename waits");
   Intent next = *intent;
+  next.begun = true;
   next.remote_to = remote_to;
   next.passing = passing;
   if (next.remote_from != remote_to) {
-    if (IsUploadingLocked(ServerPath(next.folder, next.remote_from))) {
-      return Fail(EBUSY, "uploads are under way in " + next.to);
+    const bool removed = next.kind == Intent::Kind::kRemove;
+    if (IsUploadingLocked(ServerPath(next.folder, next.remote_from)) ||
+        (removed && HoldsDeferredLocked(next.remote_from))) {
+      return Fail(EBUSY, "uploads are under way in " + next.remote_from);
     }
     if (auto free = CheckNoCollision(next); !free) return Fail(free.error());
     for (const Intent& other : intents_) {
@@ -112,29 +149,49 @@ Result<Intent> StoreImpl::BeginDeferred(uint64_t id, const std::string& remote_t
   return *intent = next;
 }
 
+Status StoreImpl::GiveUpDeferred(uint64_t id) {
+  MutexLock lock(mu_);
+  const auto intent = FindIntent(id);
+  if (intent == intents_.end()) return Fail(ENOENT, "no such intent");
+  if (auto dropped = journal_->DropIntent(id); !dropped) return dropped;
+  const std::vector<Intent> before = intents_;
+  const std::string remote = intent->remote_from;
+  intents_.erase(intent);
+  NoteDeferred();
+  const std::string path = cache::MountPathOf(intents_, remote);
+  if (!path.empty() && IsFreeName(path)) {
+    if (auto dropped = journal_->DropGone(path); !dropped) return dropped;
+    DropGhost(path);
+  }
+  PublishReleased(before);
+  return {};
+}
+
 void StoreImpl::NoteTrouble(uint64_t id, const std::string& trouble) {
   MutexLock lock(mu_);
   if (const auto intent = FindIntent(id); intent != intents_.end()) intent->trouble = trouble;
 }
 
-// The server has it at `remote_to` now. That is where it is to be, or (names that are swapped) only
-// out of another's way.
+// The server has it at `remote_to` now (a removed one: nowhere). That is where it is to be, or
+// (names that are swapped) only out of another's way.
 Status StoreImpl::FinishDeferred(const Intent& intent) {
+  const bool removed = intent.kind == Intent::Kind::kRemove;
   Intent next = intent;
+  next.begun = false;
   next.remote_from = next.remote_to;
   next.remote_to.clear();
   next.passing.clear();
   const auto at = FindIntent(intent.id);
   std::vector<Intent> others(intents_);
   others.erase(others.begin() + (at - intents_.begin()));
-  const bool arrived = cache::RemotePathOf(others, next.to) == next.remote_from;
+  const bool arrived = removed || cache::RemotePathOf(others, next.to) == next.remote_from;
   // Where the server had it until now, which a lagging listing goes on to show.
   const std::string left = cache::MountPathOf(others, intent.remote_from);
   std::optional<GoneRow> gone;
   if (arrived && intent.remote_from != next.remote_from && IsFreeName(left)) {
     gone = GoneRow{.path = left, .kind = intent.what, .since_ns = clock_.WallNs()};
   }
-  const CarriedRows carried = CarryUploads(intent);
+  const CarriedRows carried = removed ? CarriedRows() : CarryUploads(intent);
   auto done = journal_->Transact([&]() -> Status {
     mu_.AssertHeld();
     if (auto put = JournalCarried(carried); !put) return put;
@@ -153,7 +210,7 @@ Status StoreImpl::FinishDeferred(const Intent& intent) {
   ApplyCarried(carried);
   NoteDeferred();
   if (gone) Hide(*std::move(gone));
-  if (arrived) ShowAnew(next.to);
+  if (arrived && !removed) ShowAnew(next.to);
   PublishReleased(before);
   return {};
 }
@@ -242,7 +299,7 @@ void StoreImpl::CarryOver(const Intent& intent) {
 std::vector<Intent> StoreImpl::MovedIntents(const std::string& from, const std::string& to) const {
   std::vector<Intent> moved;
   for (const Intent& intent : intents_) {
-    if (!intent.deferred || !IsAtOrBeneath(intent.to, from)) continue;
+    if (!intent.deferred || intent.to.empty() || !IsAtOrBeneath(intent.to, from)) continue;
     moved.push_back(intent);
     moved.back().to = Carried(intent.to, from, to);
   }

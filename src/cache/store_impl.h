@@ -5,7 +5,7 @@
 //   store_seal.cc   sealing and evicting          recovery.cc      what a start finds
 //   store_partial.cc  partly hydrated files
 //   store_intents.cc  remote removals and renames
-//   store_deferred.cc  renames that the server follows later
+//   store_deferred.cc  those that the server follows later
 //   store_overlay.cc  attribute memory, and the overlay of what a lagging listing still shows
 #pragma once
 
@@ -118,9 +118,12 @@ class StoreImpl final : public Store, private SealHost, private KeeperHost {
   std::string MountPathOf(const std::string& remote_path) const override;
   bool AnyDeferred() const override { return any_deferred_; }
   bool AwaitsRename(const std::string& path) const override;
+  bool HoldsDeferred(const std::string& remote_path) const override;
   Status DeferRename(Intent intent, const std::optional<Seen>& seen) override;
+  Status DeferRemoval(Intent intent, const std::optional<Seen>& seen) override;
   Result<Intent> BeginDeferred(uint64_t id, const std::string& remote_to,
                                const std::string& passing) override;
+  Status GiveUpDeferred(uint64_t id) override;
   void NoteTrouble(uint64_t id, const std::string& trouble) override;
   bool IsUploadedTo(const std::string& server_path, const std::string& path,
                     ItemId except) const override;
@@ -297,6 +300,9 @@ class StoreImpl final : public Store, private SealHost, private KeeperHost {
     std::vector<Intent> intents;
     Moved rows;
   };
+  Result<GoneRow> PrepareDeferred(Intent& intent) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  bool HoldsDeferredLocked(const std::string& remote_path) const
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   void NoteDeferred() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   bool IsUploadingLocked(const std::string& server_path) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   Status FinishDeferred(const Intent& intent) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
@@ -313,7 +319,7 @@ class StoreImpl final : public Store, private SealHost, private KeeperHost {
   // ---- store_intents.cc
   uint64_t NextIntentId() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   Status CheckNoCollision(const Intent& intent) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
-  Status CheckNothingDeferred(const Intent& intent) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  Status CheckQuiet(const Intent& intent) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   bool IsBusyLocked(const std::string& server_path) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   // The deferred one that leads to this mount path, if any.
   std::vector<Intent>::iterator FindDeferredTo(const std::string& path)

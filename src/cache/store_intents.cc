@@ -20,6 +20,7 @@ bool AnyConcern(const std::vector<std::string>& some, const std::vector<std::str
 }
 
 std::vector<std::string> PathsOf(const Intent& intent) {
+  if (intent.kind == Intent::Kind::kRemove && intent.deferred) return {};
   if (intent.kind == Intent::Kind::kRemove) return {intent.from};
   if (intent.deferred) return {intent.to};
   return {intent.from, intent.to};
@@ -53,10 +54,8 @@ Result<Intent> StoreImpl::BeginIntent(Intent intent) {
     return Fail(ESTALE, "a rename of " + intent.from + " is still to come on the server");
   }
   if (auto free = CheckNoCollision(intent); !free) return Fail(free.error());
-  if (auto empty = CheckNothingDeferred(intent); !empty) return Fail(empty.error());
-  if (renames && intent.what == ItemKind::kDir &&
-      IsUploadingLocked(ServerPathOf(intent, intent.remote_from))) {
-    return Fail(ESTALE, "uploads are under way in " + intent.from);
+  if (intent.what == ItemKind::kDir) {
+    if (auto quiet = CheckQuiet(intent); !quiet) return Fail(quiet.error());
   }
   const ItemId goes =
       intent.kind == Intent::Kind::kRemove ? intent.source_item : intent.target_item;
@@ -78,16 +77,15 @@ Status StoreImpl::CheckNoCollision(const Intent& intent) const {
   return {};
 }
 
-// What the server is to delete may not hold anything that is shown elsewhere.
-Status StoreImpl::CheckNothingDeferred(const Intent& intent) const {
-  const std::string& goes =
-      intent.kind == Intent::Kind::kRemove ? intent.remote_from : intent.remote_to;
-  for (const Intent& other : intents_) {
-    if (other.deferred && other.remote_from != goes && IsAtOrBeneath(other.remote_from, goes)) {
-      return Fail(ENOTEMPTY, "the server has yet to move " + other.to + " out of it");
-    }
-  }
-  return {};
+// A directory goes nowhere while uploads are under way in it, and one that is to be deleted may not
+// hold anything that is shown elsewhere.
+Status StoreImpl::CheckQuiet(const Intent& intent) const {
+  const bool removed = intent.kind == Intent::Kind::kRemove;
+  const std::string& goes = removed ? intent.remote_from : intent.remote_to;
+  const bool uploading = IsUploadingLocked(ServerPathOf(intent, intent.remote_from)) ||
+                         IsUploadingLocked(ServerPathOf(intent, goes));
+  if (!uploading && !HoldsDeferredLocked(goes)) return {};
+  return Fail(ESTALE, "uploads or renames are under way in " + intent.from);
 }
 
 std::vector<Intent>::iterator StoreImpl::FindIntent(uint64_t id) {
@@ -107,6 +105,7 @@ Status StoreImpl::DropIntent(uint64_t id) {
   if (intent == intents_.end()) return Fail(ENOENT, "no such intent");
   if (intent->deferred) {
     Intent next = *intent;
+    next.begun = false;
     next.remote_to.clear();
     next.passing.clear();
     if (auto put = journal_->PutIntent(next); !put) return put;

@@ -73,7 +73,8 @@ uint64_t ControlHandler::RetryRenames(const std::vector<std::string>& paths) {
   uint64_t count = 0;
   if (!store_.AnyDeferred()) return count;
   for (const cache::Intent& intent : store_.Intents()) {
-    if (intent.trouble.empty() || !status::IsAtOrBelowAny(intent.to, paths)) continue;
+    const std::string& name = intent.to.empty() ? intent.from : intent.to;
+    if (intent.trouble.empty() || !status::IsAtOrBelowAny(name, paths)) continue;
     store_.NoteTrouble(intent.id, "");
     ++count;
   }

@@ -1,10 +1,11 @@
-// Renames that are done here at once and on the server later (cache/item.h: Intent): of a directory
-// in which uploads are under way, and onto a name that the server has yet to free. The settler's
-// thread carries them out, as it does what is undecided (changes.cc).
+// Renames and removals that are done here at once and on the server later (cache/item.h: Intent):
+// of a directory in which uploads are under way, and onto a name that the server has yet to free.
+// The settler's thread carries them out, as it does what is undecided (changes.cc).
 #include <algorithm>
 #include <cerrno>
 
 #include "cache/paths.h"
+#include "cache/renames.h"
 #include "common/log.h"
 #include "fs/filesystem.h"
 #include "fs/names.h"
@@ -23,6 +24,11 @@ std::string_view FirstPart(std::string_view path) { return path.substr(1, path.f
 
 bool Waits(const cache::Intent& intent) { return !intent.under_way(); }
 
+std::string Words(const cache::Intent& intent) {
+  if (intent.to.empty()) return "delete " + intent.remote_from;
+  return "rename " + intent.remote_from + " to " + intent.to;
+}
+
 // What another try may mend by itself.
 bool IsPassing(const Error& error) {
   return error.code == EBUSY || error.code == EEXIST || error.code == ESTALE ||
@@ -32,15 +38,29 @@ bool IsPassing(const Error& error) {
 
 }  // namespace
 
+// On the server: uploads are under way in the directory, or something has yet to leave it.
+bool Filesystem::IsInUse(const std::string& path) const {
+  return rooms_.store.IsUploading(ServerPathOf(path)) ||
+         rooms_.store.HoldsDeferred(rooms_.store.RemotePathOf(path));
+}
+
 bool Filesystem::MustWait(const Renaming& renaming) const {
   if (!renaming.remote) return false;
-  const cache::Store& store = rooms_.store;
-  if (ServerPathOf(renaming.to.path).empty()) return true;
-  // One that waits already goes on, to the newer name.
-  for (const cache::Intent& intent : store.Intents()) {
-    if (intent.deferred && intent.to == renaming.from.path) return true;
-  }
-  return renaming.from.facts->is_dir() && store.IsUploading(ServerPathOf(renaming.from.path));
+  const Found& from = renaming.from;
+  const Found& to = renaming.to;
+  if (ServerPathOf(to.path).empty()) return true;
+  if (!from.facts->is_dir()) return IsDeferred(from.path);
+  return IsDeferred(from.path) || rooms_.store.IsUploading(ServerPathOf(from.path)) ||
+         (to.on_server() && IsInUse(to.path));
+}
+
+// One that waits already goes on, to the newer name.
+bool Filesystem::IsDeferred(const std::string& path) const {
+  if (!rooms_.store.AnyDeferred()) return false;
+  const auto intents = rooms_.store.Intents();
+  return std::any_of(intents.begin(), intents.end(), [&](const cache::Intent& intent) {
+    return intent.deferred && intent.to == path;
+  });
 }
 
 Result<bool> Filesystem::RenameLater(const Renaming& renaming) {
@@ -53,7 +73,7 @@ Result<bool> Filesystem::RenameLater(const Renaming& renaming) {
   }
   // Replaced: an empty directory, or a file at a name that the server has free.
   if (to.on_server()) {
-    const auto removed = RemoveRemotely(renaming.to_dir, renaming.to_name, to);
+    const auto removed = RemoveThere(renaming.to_dir, renaming.to_name, to);
     if (!removed) return removed;
     return false;
   }
@@ -76,6 +96,24 @@ Result<bool> Filesystem::RenameLater(const Renaming& renaming) {
   }
   Log::Info("rename {} to {}: the server follows when the uploads in it have ended", from.path,
             to.path);
+  changes_moved_.NotifyAll();
+  return true;
+}
+
+Result<bool> Filesystem::RemoveLater(const NodePtr& dir, const std::string& name,
+                                     const Found& found) {
+  {
+    WriterLock names(names_mu_);
+    if (!StillTrue(dir, name, found)) return false;
+    const auto deferred = rooms_.store.DeferRemoval(
+        {.what = found.facts->kind, .folder = options_.remote_folder, .from = found.path},
+        SeenIn(found));
+    if (!deferred && deferred.error().code == ESTALE) return false;
+    if (!deferred) return Fail(deferred.error());
+    nodes_.Unlink(dir, name);
+  }
+  Touch(dir);
+  Log::Info("delete {}: the server follows when the uploads in it have ended", found.path);
   changes_moved_.NotifyAll();
   return true;
 }
@@ -105,18 +143,21 @@ void Filesystem::CarryOutDeferred(const std::stop_token& stop) {
     if (IsPassing(done.error())) continue;
     next_try = rooms_.clock.Now() + kAfterTrouble;
     rooms_.store.NoteTrouble(intent.id, done.error().text);
-    Log::Notice("rename {} to {}: {}", intent.remote_from, intent.to, done.error().text);
+    Log::Notice("{}: {}", Words(intent), done.error().text);
   }
 }
 
-// Where the server is to have it, as a remote path. Empty: its directory has no place yet.
+// Where the server is to have it, as a remote path. Empty: its directory has no place yet, or it is
+// to go.
 std::string Filesystem::PlaceOf(const cache::Intent& intent) const {
+  if (intent.to.empty()) return "";
   const std::string dir = rooms_.store.RemotePathOf(Parent(intent.to));
   return dir.empty() ? "" : JoinPath(dir, Name(intent.to));
 }
 
 Status Filesystem::CarryOutLater(const cache::Intent& intent,
                                  const std::vector<cache::Intent>& all) {
+  if (intent.kind == cache::Intent::Kind::kRemove) return RemoveAtLast(intent);
   std::string place = PlaceOf(intent);
   if (place.empty()) return FailErrno(EBUSY, intent.to);
   const std::string at = ServerPath(options_.remote_folder, intent.remote_from);
@@ -124,7 +165,7 @@ Status Filesystem::CarryOutLater(const cache::Intent& intent,
     return FailErrno(EBUSY, intent.to);
   }
   if (IsInACircle(intent, all)) {
-    place = JoinPath(Parent(intent.remote_from),
+    place = JoinPath(Parent(place),
                      remote::PassingName(device_tag_, rooms_.store.NewIno(), Name(intent.to)));
   } else if (auto made = MakeRemoteParents(Parent(intent.to)); !made) {
     return made;
@@ -164,18 +205,51 @@ Status Filesystem::EndDeferred(const cache::Intent& intent, const std::string& p
   return done;
 }
 
-// Two directories that change their names, or more: each waits for the next one to make room.
+// What somebody has put there since stays, and shows again.
+Status Filesystem::RemoveAtLast(const cache::Intent& intent) {
+  const std::string at = ServerPath(options_.remote_folder, intent.remote_from);
+  if (rooms_.store.IsUploading(at) || rooms_.store.HoldsDeferred(intent.remote_from)) {
+    return FailErrno(EBUSY, intent.from);
+  }
+  const auto begun = BeginLater(intent, "", "");
+  if (!begun) return Fail(begun.error());
+  const auto inside = ListNow(at, lane_.exit.get_token());
+  if (!inside) {
+    const auto cancelled = CancelChange(*begun);
+    return cancelled ? Fail(inside.error()) : cancelled;
+  }
+  const auto counts = [this](const remote::EntryPtr& entry) {
+    return remote::IsPassingName(entry->name) || !remote::IsTempNameOf(device_tag_, entry->name);
+  };
+  const bool filled = *inside && ((*inside)->refused > 0 ||
+                                  std::any_of((*inside)->entries.begin(), (*inside)->entries.end(),
+                                              counts));
+  if (!filled) return CarryOut(*begun);
+  Log::Notice("{} is not empty any more on the server: it stays", at);
+  Status done = rooms_.store.GiveUpDeferred(intent.id);
+  LeaveChange(*begun);
+  return done;
+}
+
+// Each waits for the next one to make room: directories that change their names, or one that takes
+// the name of what it was in.
 bool Filesystem::IsInACircle(const cache::Intent& intent,
                              const std::vector<cache::Intent>& all) const {
-  const cache::Intent* at = &intent;
-  for (size_t step = 0; step < all.size(); ++step) {
-    const std::string place = PlaceOf(*at);
-    const auto next = std::find_if(all.begin(), all.end(), [&](const cache::Intent& other) {
-      return Waits(other) && other.id != at->id && other.remote_from == place;
-    });
-    if (next == all.end()) return false;
-    if (next->id == intent.id) return true;
-    at = &*next;
+  std::vector<const cache::Intent*> reached{&intent};
+  for (size_t i = 0; i < reached.size(); ++i) {
+    const cache::Intent& at = *reached[i];
+    const bool removed = at.kind == cache::Intent::Kind::kRemove;
+    const std::string place = PlaceOf(at);
+    for (const cache::Intent& other : all) {
+      if (!Waits(other) || other.id == at.id) continue;
+      const bool in_the_way = removed ? cache::IsAtOrBeneath(other.remote_from, at.remote_from)
+                                      : other.remote_from == place;
+      if (!in_the_way) continue;
+      if (other.id == intent.id) return true;
+      if (std::find(reached.begin(), reached.end(), &other) == reached.end()) {
+        reached.push_back(&other);
+      }
+    }
   }
   return false;
 }

@@ -381,6 +381,7 @@ class Filesystem {
   Status RemoveChild(Call& call, cache::Ino parent, const std::string& name, bool is_dir);
   // False: something changed meanwhile, look again. EBUSY: another change is on its way there.
   Result<bool> RemoveHere(const NodePtr& dir, const std::string& name, const Found& found);
+  Result<bool> RemoveThere(const NodePtr& dir, const std::string& name, const Found& found);
   Result<bool> RemoveRemotely(const NodePtr& dir, const std::string& name, const Found& found);
   Status CheckEmpty(const Found& found);
   // Anything but what we have just deleted, or left there ourselves.
@@ -403,8 +404,11 @@ class Filesystem {
   // ---- deferred.cc ----
   // The server can follow only when uploads, or other renames, have ended.
   bool MustWait(const Renaming& renaming) const;
+  bool IsInUse(const std::string& path) const;
+  bool IsDeferred(const std::string& path) const;
   // False and EBUSY as RemoveHere.
   Result<bool> RenameLater(const Renaming& renaming);
+  Result<bool> RemoveLater(const NodePtr& dir, const std::string& name, const Found& found);
   bool HasDeferred() const;
   // As many as can be; the settler's thread.
   void CarryOutDeferred(const std::stop_token& stop);
@@ -413,6 +417,7 @@ class Filesystem {
   Result<cache::Intent> BeginLater(const cache::Intent& intent, const std::string& place,
                                    const std::string& passing) ABSL_LOCKS_EXCLUDED(changes_mu_);
   Status EndDeferred(const cache::Intent& intent, const std::string& place);
+  Status RemoveAtLast(const cache::Intent& intent);
   std::string PlaceOf(const cache::Intent& intent) const;
   bool IsInACircle(const cache::Intent& intent, const std::vector<cache::Intent>& all) const;
 

@@ -66,8 +66,8 @@ Status Filesystem::RemoveChild(Call& call, cache::Ino parent, const std::string&
     if (is_dir) {
       if (auto status = CheckEmpty(*found); !status) return status;
     }
-    const auto removed =
-        found->on_server() ? RemoveRemotely(*dir, name, *found) : RemoveHere(*dir, name, *found);
+    const auto removed = found->on_server() ? RemoveThere(*dir, name, *found)
+                                            : RemoveHere(*dir, name, *found);
     if (!removed && removed.error().code == EBUSY) {
       if (auto status = AwaitOtherChange(lane); !status) return status;
       continue;
@@ -93,6 +93,12 @@ Result<bool> Filesystem::RemoveHere(const NodePtr& dir, const std::string& name,
   return true;
 }
 
+Result<bool> Filesystem::RemoveThere(const NodePtr& dir, const std::string& name,
+                                     const Found& found) {
+  return found.facts->is_dir() && IsInUse(found.path) ? RemoveLater(dir, name, found)
+                                                      : RemoveRemotely(dir, name, found);
+}
+
 // An interrupt does not end it: the outcome must become known.
 Result<bool> Filesystem::RemoveRemotely(const NodePtr& dir, const std::string& name,
                                         const Found& found) {
@@ -103,6 +109,7 @@ Result<bool> Filesystem::RemoveRemotely(const NodePtr& dir, const std::string& n
     WriterLock names(names_mu_);
     if (!StillTrue(dir, name, found)) return false;
     auto begun = BeginChange(std::move(intent));
+    if (!begun && begun.error().code == ESTALE) return false;  // an upload began just now
     if (!begun) return Fail(begun.error());
     intent = *std::move(begun);
   }
@@ -142,7 +149,14 @@ bool Filesystem::CountsAsContent(const std::string& dir, const remote::Entry& en
     // Somebody's file on its way through a rename; an upload's leftover can be had again.
     return remote::IsPassingName(entry.name) || !remote::IsTempNameOf(device_tag_, entry.name);
   }
+  // It is shown elsewhere, or an upload's that has yet to be placed: it will leave (deferred.cc).
+  const std::string folder = ServerPathOf(dir);
+  if (!IsItsEntry(dir, entry.name)) return false;
   const cache::Overlay overlay = rooms_.store.Lookup(JoinPath(dir, entry.name));
+  if (overlay.kind == cache::Overlay::Kind::kGone &&
+      rooms_.store.IsUploading(JoinPath(folder, entry.name))) {
+    return false;
+  }
   return overlay.kind != cache::Overlay::Kind::kGone ||
          overlay.since < rooms_.clock.Now() - kBelievedGone;
 }

@@ -68,14 +68,16 @@ Line MakeLine(const Item& item, const Progress* progress) {
   return line;
 }
 
-// A rename that is done here and not yet on the server.
+// A rename or removal that is done here and not yet on the server.
 Line MakeLine(const cache::Intent& rename) {
   Line line;
-  line.path = rename.to;
+  const bool removed = rename.kind == cache::Intent::Kind::kRemove;
+  line.path = removed ? rename.from : rename.to;
   line.is_dir = rename.what == cache::ItemKind::kDir;
-  line.state = rename.trouble.empty() ? "renaming" : ToString(State::kParked);
+  line.state = removed ? "removing" : "renaming";
+  if (!rename.trouble.empty()) line.state = ToString(State::kParked);
   line.note = rename.trouble.empty() ? "on the server, when the uploads in it have ended"
-                                     : "rename on the server: " + rename.trouble;
+                                     : "on the server: " + rename.trouble;
   return line;
 }
 
@@ -89,7 +91,8 @@ std::vector<cache::Intent> Renames(const cache::Store& store) {
 // What is in a directory whose rename needs a person waits for that.
 bool IsBlocked(const std::vector<cache::Intent>& renames, const std::string& path) {
   return std::any_of(renames.begin(), renames.end(), [&](const cache::Intent& rename) {
-    return !rename.trouble.empty() && IsAtOrBelow(path, rename.to);
+    const std::string& name = rename.to.empty() ? rename.from : rename.to;
+    return !rename.trouble.empty() && IsAtOrBelow(path, name);
   });
 }
 
@@ -157,7 +160,7 @@ Summary Summarise(const cache::Store& store, const upload::Uploader& uploader,
     }
   }
   for (const cache::Intent& rename : renames) {
-    if (!IsAtOrBelowAny(rename.to, paths)) continue;
+    if (!IsAtOrBelowAny(rename.to.empty() ? rename.from : rename.to, paths)) continue;
     rename.trouble.empty() ? AddPending(summary, MakeLine(rename))
                            : AddStuck(summary, MakeLine(rename));
   }

@@ -55,6 +55,19 @@ TEST(Renames, OneWithinAnother) {
   EXPECT_EQ("", MountPathOf(two, "/x/e"));
 }
 
+TEST(Renames, ARemovedDirectoryIsNotShownAndItsNameIsNowhere) {
+  Intent removal = Deferred("/x", "");
+  removal.kind = Intent::Kind::kRemove;
+  const std::vector<Intent> two{removal, Deferred("/x/d", "/e")};
+  EXPECT_EQ("", MountPathOf(two, "/x"));
+  EXPECT_EQ("", MountPathOf(two, "/x/f"));
+  EXPECT_EQ("", RemotePathOf(two, "/x"));
+  EXPECT_EQ("", RemotePathOf(two, "/x/f"));
+  EXPECT_TRUE(AwaitsRename(two, "/x/f"));
+  EXPECT_EQ("/x/d/f", RemotePathOf(two, "/e/f"));
+  EXPECT_EQ("/y", RemotePathOf(two, "/y"));
+}
+
 TEST(Renames, OneThatTookTheNameOfAnother) {
   // a became b, and b became a.
   const std::vector<Intent> swapped{Deferred("/a", "/b"), Deferred("/b", "/a")};

@@ -152,8 +152,45 @@ TEST_F(DeferredTest, WhatItIsStillInIsNotRemoved) {
   RememberDir("/x/d");
   Uploading("/x/d/f");
   Defer("/x/d", "/e");
-  EXPECT_ERROR(ENOTEMPTY,
+  EXPECT_ERROR(ESTALE,
                store_->BeginIntent({.what = ItemKind::kDir, .folder = "/cloud", .from = "/x"}));
+  ASSERT_OK(
+      store_->DeferRemoval({.what = ItemKind::kDir, .folder = "/cloud", .from = "/x"}, {}));
+  EXPECT_EQ(Overlay::Kind::kGone, Kind("/x"));
+  EXPECT_ERROR(EBUSY, store_->BeginDeferred(store_->Intents()[1].id, "", ""));
+}
+
+TEST_F(DeferredTest, ARemovalWaitsForWhatIsOnItsWayOut) {
+  RememberDir("/x");
+  const Item file = Uploading("/x/f");
+  ASSERT_OK(store_->Rename("/x/f", "/f", true));
+  ASSERT_OK(
+      store_->DeferRemoval({.what = ItemKind::kDir, .folder = "/cloud", .from = "/x"}, {}));
+  const uint64_t id = store_->Intents()[0].id;
+  EXPECT_ERROR(EBUSY, store_->BeginDeferred(id, "", ""));
+  const Item anew = SealedFile("/x", "a file of that name");
+  EXPECT_ERROR(EAGAIN, store_->MarkStarting(anew.id, 1, "/cloud/x", std::nullopt));
+  Reopen();
+  ASSERT_OK(store_->SetUploadPath(file.id, 1, "/cloud/f"));
+  const auto begun = store_->BeginDeferred(id, "", "");
+  ASSERT_OK(begun);
+  EXPECT_TRUE(store_->IsBusy("/cloud/x"));
+  Reopen();
+  ASSERT_TRUE(store_->Intents()[0].begun);
+  ASSERT_OK(store_->FinishIntent(id, Store::Caller::kWaits));
+  EXPECT_TRUE(store_->Intents().empty());
+  EXPECT_OK(store_->MarkStarting(anew.id, 1, "/cloud/x", std::nullopt));
+}
+
+TEST_F(DeferredTest, WhatIsGivenUpShowsAgain) {
+  RememberDir("/x");
+  Uploading("/x/f");
+  ASSERT_OK(store_->Rename("/x/f", "/f", true));
+  ASSERT_OK(
+      store_->DeferRemoval({.what = ItemKind::kDir, .folder = "/cloud", .from = "/x"}, {}));
+  ASSERT_OK(store_->GiveUpDeferred(store_->Intents()[0].id));
+  EXPECT_EQ(Overlay::Kind::kNone, Kind("/x"));
+  EXPECT_EQ("/x", store_->RemotePathOf("/x"));
 }
 
 TEST_F(DeferredTest, NamesThatAreSwappedTakeTurns) {

@@ -127,10 +127,20 @@ TEST_F(OldUploadTest, OfADeletedFileInADeletedDirectory) {
   const Created created = Make("f", dir);
   Write(created.opened.handle, "text");
   CloseHandle(created.opened.handle);
-  StartUpload(AwaitState("/new/f", State::kWaiting), "/new/f");
+  const cache::Item item = AwaitState("/new/f", State::kWaiting);
+  StartUpload(item, "/new/f");
   ASSERT_TRUE(fs_->Unlink(call_, dir, "f"));
   ASSERT_TRUE(fs_->RemoveDir(call_, kRootIno, "new"));
-  ExpectRenameToWait("old", "new");
+  // Here at once; on the server both wait for the end of the upload.
+  ASSERT_TRUE(fs_->Rename(call_, kRootIno, "old", kRootIno, "new", 0));
+  EXPECT_EQ(std::vector<std::string>{"f"}, List(Ino("new")));
+  const std::jthread settler([this](const std::stop_token& stop) { fs_->SettleLoop(stop); });
+  EXPECT_EQ(0, names_.Count("Delete"));
+  ASSERT_TRUE(store_->ForgetRemoved(item.id));
+  while (store_->AnyDeferred()) std::this_thread::yield();
+  EXPECT_EQ(1, names_.Count("Delete"));
+  ASSERT_EQ(1U, names_.Content("/new").size());
+  EXPECT_EQ(4U, names_.Content("/new")[0].size);
 }
 
 TEST_F(ChangesTest, AReplacedFileThatIsHeldOpenIsNotWaitedFor) {

@@ -173,7 +173,7 @@ TEST_F(DeferredTest, NamesThatAreSwappedEndSwapped) {
   EXPECT_EQ(2U, CountThere("/b"));
 }
 
-TEST_F(DeferredTest, ADirectoryIsNotRemovedWithWhatHasYetToLeaveIt) {
+TEST_F(DeferredTest, ADirectoryIsRemovedWhenEverythingHasLeftIt) {
   AddDir("/x");
   AddDir("/x/in");
   ListAnew();
@@ -182,8 +182,57 @@ TEST_F(DeferredTest, ADirectoryIsNotRemovedWithWhatHasYetToLeaveIt) {
   StartUpload(AwaitState("/x/in/second", State::kWaiting), "/cloud/x/in/second");
   ASSERT_TRUE(fs_->Rename(call_, Ino("x"), "in", kRootIno, "out", 0));
   EXPECT_TRUE(List(Ino("x")).empty());
-  EXPECT_EQ(ENOTEMPTY, Code(fs_->RemoveDir(call_, kRootIno, "x")));
+  ASSERT_TRUE(fs_->RemoveDir(call_, kRootIno, "x"));
+  EXPECT_EQ((std::vector<std::string>{"d", "out"}), List(kRootIno));
+  EXPECT_EQ(std::vector<std::string>{"second"}, List(Ino("out")));
   EXPECT_EQ(0, names_.Count("Delete"));
+  StartSettler();
+  names_.AddFile("/cloud/x/in/second", 4);
+  const cache::Item second = store_->Lookup("/out/second").item;
+  ASSERT_TRUE(store_->MarkVerifying(second.id, second.generation));
+  ASSERT_TRUE(store_->MarkDone(second.id, second.generation, "/out/second", {.size = 4}));
+  ASSERT_TRUE(AwaitNoneDeferred());
+  EXPECT_EQ(1, names_.Count("Delete"));
+  EXPECT_EQ(2U, CountThere(""));
+  EXPECT_EQ(1U, CountThere("/out"));
+}
+
+TEST_F(DeferredTest, ADirectoryThatSomebodyFilledMeanwhileStays) {
+  ASSERT_TRUE(fs_->Unlink(call_, Ino("d"), "remote"));
+  ASSERT_TRUE(fs_->Rename(call_, Ino("d"), "up", kRootIno, "up", 0));
+  ASSERT_TRUE(fs_->RemoveDir(call_, kRootIno, "d"));
+  EXPECT_EQ(0U, Ino("d"));
+  EXPECT_EQ(1, names_.Count("Delete"));
+  AddFile("/d/somebody's");
+  clock_.Advance(std::chrono::seconds(1));
+  ASSERT_TRUE(store_->SetUploadPath(file_.id, file_.generation, "/cloud/up"));
+  StartSettler();
+  ASSERT_TRUE(AwaitNoneDeferred());
+  EXPECT_EQ(1, names_.Count("Delete"));
+  ListAnew();
+  EXPECT_EQ(std::vector<std::string>{"somebody's"}, List(Ino("d")));
+}
+
+TEST_F(DeferredTest, ADirectoryTakesTheNameOfTheOneThatItWasIn) {
+  AddDir("/x");
+  AddDir("/x/in");
+  ListAnew();
+  MakeClosed("second", "text");
+  ASSERT_TRUE(fs_->Rename(call_, kRootIno, "second", Ino("in", Ino("x")), "second", 0));
+  const cache::Item second = AwaitState("/x/in/second", State::kWaiting);
+  StartUpload(second, "/cloud/x/in/second");
+  ASSERT_TRUE(fs_->Rename(call_, Ino("x"), "in", kRootIno, "t", 0));
+  ASSERT_TRUE(fs_->RemoveDir(call_, kRootIno, "x"));
+  ASSERT_TRUE(fs_->Rename(call_, kRootIno, "t", kRootIno, "x", 0));
+  EXPECT_EQ(std::vector<std::string>{"second"}, List(Ino("x")));
+  names_.AddFile("/cloud/x/in/second", 4);
+  ASSERT_TRUE(store_->MarkVerifying(second.id, second.generation));
+  ASSERT_TRUE(store_->MarkDone(second.id, second.generation, "/x/second", {.size = 4}));
+  StartSettler();
+  ASSERT_TRUE(AwaitNoneDeferred());
+  EXPECT_EQ(std::vector<std::string>{"second"}, List(Ino("x")));
+  ASSERT_EQ(1U, CountThere("/x"));
+  EXPECT_EQ("second", names_.Content("/cloud/x")[0].name);
 }
 
 TEST_F(DeferredTest, ARefusalIsShownAndTriedAgainOnDemand) {

@@ -27,7 +27,8 @@ constexpr size_t kSize = 600'000;
 class DirRenames : public ::testing::TestWithParam<bool> {
  protected:
   DirRenames() {
-    test::MountSpec spec{.remote = server_->endpoint(), .token = server_->token()};
+    fs::create_directory(server_.Local("/work"));
+    test::MountSpec spec{.remote = server_->endpoint() + "/work", .token = server_->token()};
     spec.flags = {"--write-back", "0s"};
     mount_ = std::make_unique<ProgramMount>(spec);
   }
@@ -44,7 +45,7 @@ class DirRenames : public ::testing::TestWithParam<bool> {
     received_ = server_->counters().bytes_received;
   }
   std::string Here(const std::string& path) const { return mount_->path() + path; }
-  std::string There(const std::string& path) const { return server_.Local(path); }
+  std::string There(const std::string& path) const { return server_.Local("/work" + path); }
   std::string StateOf(const std::string& path) const {
     return mount_->Status(".items[] | select(.path == \"" + path + "\") | .state");
   }
@@ -167,6 +168,28 @@ TEST_P(DirRenames, DeletedAfterwardsItGoesThereToo) {
   fs::remove_all(Here("/series/two"));
   LetUploadsEnd();
   ExpectBoth({});
+}
+
+TEST_P(DirRenames, WhatItWasInIsRemoved) {
+  Rename("/series/one", "/moved");
+  ASSERT_EQ(0, ::rmdir(Here("/series").c_str())) << std::strerror(errno);
+  EXPECT_FALSE(fs::exists(Here("/series")));
+  KillIfAsked();
+  EXPECT_FALSE(fs::exists(Here("/series")));
+  Rename("/moved", "/series");
+  LetUploadsEnd();
+  ExpectBoth({{"done", "uploaded before"}, {"running", content_}});
+  ExpectSentOnce(0);
+}
+
+TEST_P(DirRenames, TheRunningFileIsMovedOutAndItsDirectoryIsRemoved) {
+  Rename("/series/one/running", "/series/running");
+  Rename("/series/one/done", "/series/done");
+  ASSERT_EQ(0, ::rmdir(Here("/series/one").c_str())) << std::strerror(errno);
+  KillIfAsked();
+  LetUploadsEnd();
+  ExpectBoth({{"done", "uploaded before"}, {"running", content_}});
+  ExpectSentOnce(0);
 }
 
 TEST_P(DirRenames, TheRunningFileIsMovedOutAndWrittenAgain) {
