@@ -98,6 +98,7 @@ struct Item {
   // The upload is over; what it left, at the item's own path, is overwritten by the next one. Until
   // then it matters: when the item is renamed or deleted, it has to go.
   bool kept = false;
+  bool stands = false;  // it was seen at `upload_path`, where a step of ours had brought it
   std::optional<Identity> sent;  // size and digests (as far as known) of what is going up
 
   // The last failure.

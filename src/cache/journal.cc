@@ -87,11 +87,13 @@ constexpr int64_t kRenamed = 8;
 constexpr int64_t kBased = 16;
 constexpr int64_t kAccepted = 32;
 constexpr int64_t kKept = 64;
+constexpr int64_t kStands = 128;
 
 int64_t FlagsOf(const Row& row) {
   return (row.partial ? kPartial : 0) | (row.clean ? kClean : 0) |
          (row.attr_changed ? kAttrChanged : 0) | (row.renamed ? kRenamed : 0) |
-         (row.based ? kBased : 0) | (row.accepted ? kAccepted : 0) | (row.kept ? kKept : 0);
+         (row.based ? kBased : 0) | (row.accepted ? kAccepted : 0) | (row.kept ? kKept : 0) |
+         (row.stands ? kStands : 0);
 }
 
 int64_t Signed(uint64_t value) { return static_cast<int64_t>(value); }

@@ -56,7 +56,7 @@ class Columns {
 };
 
 void ReadFlags(Columns& columns, Row& row) {
-  const int64_t flags = columns.Between(0, 127);
+  const int64_t flags = columns.Between(0, 255);
   row.partial = (flags & 1) != 0;
   row.clean = (flags & 2) != 0;
   row.attr_changed = (flags & 4) != 0;
@@ -64,6 +64,7 @@ void ReadFlags(Columns& columns, Row& row) {
   row.based = (flags & 16) != 0;
   row.accepted = (flags & 32) != 0;
   row.kept = (flags & 64) != 0;
+  row.stands = (flags & 128) != 0;
 }
 
 // "" is none.

@@ -42,6 +42,7 @@ Item ToItem(const Row& row) {
   item.based = row.based;
   item.accepted = row.accepted;
   item.kept = row.kept;
+  item.stands = row.stands;
   item.attempts = row.attempts;
   item.not_before_ns = row.not_before_ns;
   item.error_code = row.error_code;

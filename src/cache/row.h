@@ -62,6 +62,7 @@ struct Row {
   bool based = false;     // these bytes are a change of the version `replaced`
   bool accepted = false;  // a person vouches for what stands on the server
   bool kept = false;      // see Item::kept
+  bool stands = false;    // see Item::stands
 
   // Writes changed the times behind the row's back: stat of a closed file shows the row
   // (docs/ARCHITECTURE.md, "Passthrough").

@@ -23,7 +23,7 @@ bool HoldsSeal(State state) {
 
 void ClearUpload(Row& row) {
   row.upload_generation = 0;
-  row.renamed = row.kept = false;
+  row.renamed = row.kept = row.stands = false;
   row.EditRare([](RareFields& rare) {
     rare.upload_path.clear();
     rare.upload_id.clear();
@@ -101,7 +101,7 @@ Status StoreImpl::MarkStarting(ItemId id, Generation generation, const std::stri
   }
   next.state = State::kUploading;
   next.upload_generation = generation;
-  next.renamed = next.based = next.accepted = next.kept = false;
+  next.renamed = next.based = next.accepted = next.kept = next.stands = false;
   next.EditRare([&](RareFields& rare) {
     rare.upload_path = upload_path;
     rare.upload_id.clear();
@@ -184,6 +184,7 @@ Status StoreImpl::MarkPlacing(ItemId id, Generation generation) {
 
 Status StoreImpl::SetUploadPath(ItemId id, Generation generation, const std::string& upload_path) {
   return EditSealed(id, generation, [&](Row& row) {
+    row.stands = true;
     row.EditRare([&](RareFields& rare) { rare.upload_path = upload_path; });
   });
 }
@@ -263,6 +264,7 @@ Status StoreImpl::MarkUploadMoved(ItemId id, const std::string& upload_path) {
   if (record == nullptr || record->unlinked) return Fail(ENOENT, "no such staged item");
   if (record->row.upload_generation == 0) return {};
   Row next = record->row;
+  next.stands = true;
   next.EditRare([&](RareFields& rare) { rare.upload_path = upload_path; });
   return Change(*record, std::move(next));
 }

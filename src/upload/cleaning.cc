@@ -66,6 +66,7 @@ bool IsOurs(const Rooms& rooms, const remote::Entry& entry, const std::string& p
   if (!HasSentBytes(entry, leftover, by_hash)) return false;
   if (by_hash) return true;
   if (leftover.put_in_place && path == leftover.step_to) return true;
+  if (leftover.stands && path == leftover.upload_path) return true;
   if (path != leftover.upload_path && path != leftover.step_to) return false;
   return leftover.succeeded || ending == Ending::kFinished ||
          (leftover.was_running && ending == Ending::kUnknown);
@@ -183,6 +184,7 @@ Leftover LeftoverOf(const Rooms& rooms, const cache::Item& item) {
   leftover.upload_path = item.upload_path;
   leftover.sent = item.sent;
   leftover.replaced = item.replaced;
+  leftover.stands = item.stands;
   leftover.is_dir = item.kind == cache::ItemKind::kDir;
   leftover.carried_to = CarriedTo(rooms, item, item.upload_path);
   if (item.state != cache::State::kRemoving) leftover.keep_path = rooms.ServerPath(item.path);
@@ -272,6 +274,7 @@ Status CleanUpFollowing(const Rooms& rooms, Leftover& leftover, std::string& liv
     if (!item->upload_path.empty()) leftover.upload_path = item->upload_path;
     leftover.carried_to = CarriedTo(rooms, *item, leftover.upload_path);
     leftover.sent = item->sent;
+    leftover.stands = item->stands;
   };
   follow();
   for (int round = 0; round < kMaxRounds; ++round) {

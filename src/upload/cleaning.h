@@ -28,6 +28,7 @@ struct Leftover {
   // Where the item lives now: what stands there is overwritten later. Empty: it was deleted.
   std::string keep_path;
   bool put_in_place = false;  // at step_to, by the cleaning itself
+  bool stands = false;        // it was seen at upload_path (cache::Item)
   bool place_taken = false;   // by another upload: nothing may be put at keep_path
   bool is_dir = false;
   bool cancel_only = false;  // nothing is deleted

@@ -397,7 +397,7 @@ TEST_F(RecoveryTest, MangledRowsAreRefusedOneByOne) {
        {"UPDATE items SET state=77", "UPDATE items SET state=-1", "UPDATE items SET kind=9",
         "UPDATE items SET path='relative'", "UPDATE items SET path='/a/../b'",
         "UPDATE items SET path='/'", "UPDATE items SET size=-5", "UPDATE items SET mode=99999",
-        "UPDATE items SET uid=-1", "UPDATE items SET flags=128", "UPDATE items SET digests='?'",
+        "UPDATE items SET uid=-1", "UPDATE items SET flags=256", "UPDATE items SET digests='?'",
         "UPDATE items SET replaced='x y'", "UPDATE items SET id=0", "UPDATE items SET before=55",
         "UPDATE items SET path=x'2f610062'", "UPDATE gone SET path='x'",
         "UPDATE memory SET identity='?'", "UPDATE memory SET name='a/../b'",

@@ -48,6 +48,7 @@ struct Plan {
   uint64_t operations = 1000;
   bool chaos = false;
   bool kills = false;
+  bool moving = false;  // directories, while uploads in them are under way
   std::vector<std::string> flags;
 };
 
@@ -56,7 +57,7 @@ class Run {
   Run(const Plan& plan, uint64_t seed)
       : plan_(plan),
         random_(seed),
-        chaos_(server_, seed + 1'000'000),
+        chaos_(server_, seed + 1'000'000, plan.moving),
         title_("seed " + std::to_string(seed)) {
     MakeRemoteTree();
     test::MountSpec spec{.remote = server_->endpoint() + "/work", .token = server_->token()};
@@ -66,7 +67,7 @@ class Run {
     mount_ = std::make_unique<ProgramMount>(spec);
     twin_ = std::make_unique<Twin>(mount_->path(), model_.path(), [this] { chaos_.Calm(); });
     twin_->SetTitle(title_);
-    walk_ = std::make_unique<RandomWalk>(*twin_, seed + 2'000'000);
+    walk_ = std::make_unique<RandomWalk>(*twin_, seed + 2'000'000, plan.moving);
   }
   void Go() {
     ASSERT_TRUE(mount_->ok()) << mount_->error();
@@ -77,6 +78,15 @@ class Run {
     if (!twin_->ok()) ShowServer();
   }
   const Twin& twin() const { return *twin_; }
+  // Renames and removals that the server followed later.
+  uint64_t deferred() const {
+    const std::string log = mount_->Log();
+    uint64_t count = 0;
+    for (size_t at = 0; (at = log.find("the server follows", at)) != std::string::npos; ++at) {
+      ++count;
+    }
+    return count;
+  }
 
  private:
   // What was there before the mount.
@@ -90,7 +100,7 @@ class Run {
     fs::copy(server_.Local("/work"), model_.path(), fs::copy_options::recursive);
   }
   void Step() {
-    if (plan_.chaos && random_.Percent(6)) twin_->Note("server: " + chaos_.Stir());
+    if (plan_.chaos && random_.Percent(plan_.moving ? 25 : 6)) twin_->Note("server: " + chaos_.Stir());
     walk_->Step();
     if (random_.Percent(2)) twin_->CompareTrees(random_.Percent(50));
     if (random_.Below(1000) < 8) ExpectUploaded(false);
@@ -171,14 +181,20 @@ void RunSeeds(Plan plan) {
   plan.operations = Variable("OUTBOXFS_RANDOM_OPS", plan.operations);
   uint64_t calls = 0;
   uint64_t repeated = 0;
+  uint64_t deferred = 0;
   for (uint64_t i = 0; i < plan.seeds && !::testing::Test::HasFailure(); ++i) {
     Run run(plan, plan.first_seed + i);
     run.Go();
     calls += run.twin().calls();
     repeated += run.twin().repeated();
+    deferred += run.deferred();
   }
-  std::printf("%llu calls compared, %llu tried again after a fault\n",
-              static_cast<unsigned long long>(calls), static_cast<unsigned long long>(repeated));
+  std::printf("%llu calls compared, %llu tried again after a fault, %llu deferred\n",
+              static_cast<unsigned long long>(calls), static_cast<unsigned long long>(repeated),
+              static_cast<unsigned long long>(deferred));
+  if (plan.moving) {
+    EXPECT_GT(deferred, 0U);
+  }
 }
 
 TEST(RandomTest, AGoodServer) { RunSeeds({.operations = 300}); }
@@ -197,6 +213,15 @@ TEST(RandomTest, AServerThatDropsDelaysAndFailsThroughTheDaemon) {
 
 TEST(RandomTest, ADaemonThatIsKilled) {
   RunSeeds({.first_seed = 400, .operations = 300, .chaos = true, .kills = true});
+}
+
+TEST(RandomTest, DirectoriesThatAreMovedDuringUploads) {
+  RunSeeds({.first_seed = 500,
+            .operations = 300,
+            .chaos = true,
+            .kills = true,
+            .moving = true,
+            .flags = {"--write-back", "0s"}});
 }
 
 }  // namespace

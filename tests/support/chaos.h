@@ -12,7 +12,9 @@ namespace outboxfs::test {
 
 class Chaos {
  public:
-  Chaos(TestServer& server, uint64_t seed) : server_(server), random_(seed) {}
+  // `lingering`: most uploads stay under way.
+  Chaos(TestServer& server, uint64_t seed, bool lingering = false)
+      : server_(server), random_(seed), lingering_(lingering) {}
 
   // What it did, for the report.
   std::string Stir() {
@@ -97,7 +99,7 @@ class Chaos {
     if (random_.Percent(20)) knobs.outcome = server::Outcome::kErrorThenFinish;
     if (random_.Percent(10)) knobs.pause_midway = server::Millis(random_.Between(1, 200));
     if (random_.Percent(20)) knobs.max_running = 1;
-    if (random_.Percent(20)) knobs.hold = static_cast<server::Phase>(random_.Between(1, 4));
+    if (random_.Percent(lingering_ ? 70 : 20)) knobs.hold = static_cast<server::Phase>(random_.Between(1, 4));
     knobs.push_changes = random_.Percent(80);
     if (random_.Percent(20)) knobs.reply_delay = server::Millis(random_.Between(1, 20));
     server_->SetKnobs(knobs);
@@ -108,6 +110,7 @@ class Chaos {
 
   TestServer& server_;
   Random random_;
+  const bool lingering_;
 };
 
 }  // namespace outboxfs::test

@@ -21,7 +21,9 @@ namespace outboxfs::test {
 
 class RandomWalk {
  public:
-  RandomWalk(Twin& twin, uint64_t seed) : twin_(twin), random_(seed) {}
+  // `moving`: most renames and removals are of directories.
+  RandomWalk(Twin& twin, uint64_t seed, bool moving = false)
+      : twin_(twin), random_(seed), moving_(moving) {}
   ~RandomWalk() { CloseAll(); }
   RandomWalk(const RandomWalk&) = delete;
   RandomWalk& operator=(const RandomWalk&) = delete;
@@ -85,7 +87,9 @@ class RandomWalk {
     return random_.Of(files_);
   }
   std::string AnyName() {
-    if (random_.Percent(25) && dirs_.size() > 1) return dirs_[random_.Between(1, dirs_.size() - 1)];
+    if (random_.Percent(moving_ ? 60 : 25) && dirs_.size() > 1) {
+      return dirs_[random_.Between(1, dirs_.size() - 1)];
+    }
     return FileName();
   }
   uint64_t Size() {
@@ -365,6 +369,7 @@ class RandomWalk {
 
   Twin& twin_;
   Random random_;
+  const bool moving_;
   std::vector<std::string> files_;
   std::vector<std::string> dirs_;  // the first is the root
   std::vector<Open> open_;

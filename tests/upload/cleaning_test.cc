@@ -104,6 +104,21 @@ TEST_F(CleaningTest, WhatIsBeingDeletedWhenItIsPutInPlaceIsDeletedThere) {
   EXPECT_EQ(Names(), Strings());
 }
 
+TEST_F(CleaningTest, WhatWasPutInPlaceIsDeletedThereAfterARestartToo) {
+  const auto id = Overwritten();
+  names_.Remove("/f");
+  Hold(id);
+  ASSERT_TRUE(room().Await(id, [](const auto& item) { return item && item->kept; }));
+  EXPECT_EQ(Names(), Strings{"f"});
+  room().Close();
+  api_.SetQueue({});  // and forgotten
+  api_.FailNext("ControlUpload", {ENOENT, Retry::kBackoff, "unknown"}, 10);
+  room().Open();
+  ASSERT_TRUE(room().store().Remove("/f", true));
+  ASSERT_TRUE(room().AwaitGone(id));
+  EXPECT_EQ(Names(), Strings());
+}
+
 TEST_F(CleaningTest, ADirectoryOfTheSameNameWaitsUntilTheResultIsGone) {
   const auto id = Overwritten();
   api_.Hold("ControlUpload");
