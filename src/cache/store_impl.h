@@ -286,7 +286,7 @@ class StoreImpl final : public Store, private SealHost, private KeeperHost {
   bool HasItemsBeneath(const std::string& path) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
 
   // ---- store_overlay.cc
-  bool IsDeferred(const std::string& path) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  bool IsListedOtherwise(const std::string& path) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   enum class Verdict { kKeep, kConfirm, kForget };
   Verdict JudgeGhost(Ghost& ghost, SteadyTime begun, const std::optional<Listed>& listed)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);

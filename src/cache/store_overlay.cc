@@ -148,13 +148,13 @@ StoreImpl::Verdict StoreImpl::JudgeGhost(Ghost& ghost, SteadyTime begun,
   return stands ? Verdict::kForget : Verdict::kKeep;
 }
 
-// What the server lists at the path is not what is shown there.
-bool StoreImpl::IsDeferred(const std::string& path) const {
-  if (!any_deferred_) return false;
-  const bool renamed_to = std::any_of(intents_.begin(), intents_.end(), [&](const Intent& intent) {
-    return intent.deferred && intent.to == path;
+// What the server lists at the path is not what is shown there: it is on its way, or to be moved.
+bool StoreImpl::IsListedOtherwise(const std::string& path) const {
+  if (intents_.empty()) return false;
+  const bool named = std::any_of(intents_.begin(), intents_.end(), [&](const Intent& intent) {
+    return intent.to == path || (!intent.deferred && intent.from == path);
   });
-  return renamed_to || cache::RemotePathOf(intents_, path).empty();
+  return named || cache::RemotePathOf(intents_, path).empty();
 }
 
 void StoreImpl::ReconcileEntries(const std::string& dir, SteadyTime begun,
@@ -171,7 +171,7 @@ void StoreImpl::ReconcileEntries(const std::string& dir, SteadyTime begun,
   };
   for (const auto* name : NamesIn(dir)) {
     Ghost* ghost = name->second.ghost.get();
-    if (ghost == nullptr || ghost->since >= begun || IsDeferred(name->first)) continue;
+    if (ghost == nullptr || ghost->since >= begun || IsListedOtherwise(name->first)) continue;
     if (ghost->kind == Overlay::Kind::kGone && may_still_appear(name->first)) continue;
     const auto shown = listed(std::string(NameOf(name->first)));
     const Verdict verdict = JudgeGhost(*ghost, begun, shown);

@@ -395,6 +395,7 @@ class Filesystem {
   Result<bool> RenameHere(const Renaming& renaming);
   Result<bool> RenameRemotely(const Renaming& renaming);
   Status RememberSource(const Renaming& renaming);
+  Status KeepShowing(const NodePtr& dir, const std::string& name, const Found& found);
   cache::Intent IntentOf(const Renaming& renaming) const;
   Status PrepareTarget(const Renaming& renaming, cache::ItemId& held);
   Status AwaitNo(const std::function<bool()>& upload);

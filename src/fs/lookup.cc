@@ -117,6 +117,8 @@ Result<Filesystem::RemoteView> Filesystem::AskServer(const NodePtr& dir, const s
 
 Filesystem::RemoteView Filesystem::Offline(const NodePtr& dir, const std::string& path,
                                            const Error& error) {
+  // The uploader may have seen a newer one than anybody who looked here.
+  if (const auto last = rooms_.dirs.Last(ServerPathOf(path))) Adopt(dir, path, last);
   MutexLock lock(dir->mu);
   return {.path = path, .listing = dir->adopted, .certain = false, .error = error};
 }

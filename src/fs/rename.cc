@@ -70,19 +70,15 @@ Status Filesystem::Rename(Call& call, cache::Ino from_dir, const std::string& fr
 }
 
 Status Filesystem::LookAtRename(Renaming& renaming, SlowLane& lane) {
-  const auto look = [&](const NodePtr& dir, const std::string& name, Found& found,
-                        bool& uploading) -> Status {
-    auto seen = FindForChange(dir, name, lane);
-    if (!seen) return Fail(seen.error());
-    found = *std::move(seen);
-    const cache::Item& item = found.overlay.item;
-    uploading = found.is_item() && item.upload_generation != 0 &&
-                item.upload_path == ServerPathOf(found.path);
-    return {};
-  };
-  auto status = look(renaming.from_dir, renaming.from_name, renaming.from, renaming.from_uploading);
-  if (status) status = look(renaming.to_dir, renaming.to_name, renaming.to, renaming.to_uploading);
-  if (!status) return status;
+  auto from = FindForChange(renaming.from_dir, renaming.from_name, lane);
+  if (!from) return Fail(from.error());
+  auto to = FindForChange(renaming.to_dir, renaming.to_name, lane);
+  if (!to) return Fail(to.error());
+  renaming.from = *std::move(from);
+  renaming.to = *std::move(to);
+  renaming.from_uploading =
+      renaming.from.in_flight() &&
+      renaming.from.overlay.item.upload_path == ServerPathOf(renaming.from.path);
   // What was kept there to be overwritten goes along, if it shows already.
   const bool placed_later = renaming.from_uploading && !renaming.from.overlay.item.kept;
   renaming.remote = renaming.from.on_server() && !placed_later;
@@ -154,6 +150,7 @@ Result<bool> Filesystem::RenameRemotely(const Renaming& renaming) {
   }
   cache::ItemId held = 0;
   Status status = RememberSource(renaming);
+  if (status) status = KeepShowing(renaming.to_dir, renaming.to_name, renaming.to);
   if (status) status = PrepareTarget(renaming, held);
   if (!status) {
     const auto cancelled = CancelChange(intent);
@@ -185,7 +182,8 @@ cache::Intent Filesystem::IntentOf(const Renaming& renaming) const {
   if (Parent(from.path) != Parent(to.path) && renaming.from_name != renaming.to_name) {
     intent.passing = temporary();
   }
-  if (to.on_server() || renaming.to_uploading) intent.aside = temporary();
+  // Whatever its upload may leave there makes room too.
+  if (to.on_server() || to.in_flight()) intent.aside = temporary();
   intent.source = from.identity();
   intent.target = to.identity();
   intent.source_item = from.overlay.item.id;
@@ -195,13 +193,16 @@ cache::Intent Filesystem::IntentOf(const Renaming& renaming) const {
 
 // So that the new name shows at once, whatever a lagging listing says.
 Status Filesystem::RememberSource(const Renaming& renaming) {
-  const Found& from = renaming.from;
-  if (from.overlay.kind != cache::Overlay::Kind::kNone) return {};
-  const NodePtr node = nodes_.Child(renaming.from_dir, renaming.from_name);
-  cache::Memory memory{.path = from.path, .kind = from.facts->kind, .attr = from.facts->attr};
-  memory.ino = from.facts->ino != 0 ? from.facts->ino : node ? node->ino : rooms_.store.NewIno();
-  memory.identity = IdentityOf(*from.entry);
-  memory.confirmed = true;
+  return KeepShowing(renaming.from_dir, renaming.from_name, renaming.from);
+}
+
+// What has another name on the server for a while shows under its own.
+Status Filesystem::KeepShowing(const NodePtr& dir, const std::string& name, const Found& found) {
+  if (!found.entry || found.overlay.kind != cache::Overlay::Kind::kNone) return {};
+  const NodePtr node = nodes_.Child(dir, name);
+  cache::Memory memory{.path = found.path, .kind = found.facts->kind, .attr = found.facts->attr};
+  memory.ino = found.facts->ino != 0 ? found.facts->ino : node ? node->ino : rooms_.store.NewIno();
+  memory.identity = IdentityOf(*found.entry);
   return rooms_.store.Remember(memory);
 }
 

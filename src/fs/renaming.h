@@ -14,9 +14,8 @@ struct Filesystem::Renaming {
   std::string to_name;
   Found from;
   Found to;
-  // An upload that may still put something at the source (or, replaced, at the target).
+  // An upload that may still put something at the source.
   bool from_uploading = false;
-  bool to_uploading = false;
   // Something at the source is the server's to move. What our own upload just put there is not: the
   // uploader places it.
   bool remote = false;

@@ -116,6 +116,12 @@ ListingPtr DirCache::Peek(const std::string& dir, const std::string& name) const
   return FreshLocked(dir, &name);
 }
 
+ListingPtr DirCache::Last(const std::string& dir) const {
+  MutexLock lock(mu_);
+  const auto at = slots_.find(dir);
+  return at == slots_.end() ? nullptr : at->second.listing;
+}
+
 Result<ListingPtr> DirCache::Get(const std::string& dir, const std::stop_token& stop) {
   return GetFor(dir, nullptr, stop);
 }

@@ -54,6 +54,8 @@ class DirCache {
   ListingPtr Peek(const std::string& dir) const;
   // One that is fresh for this name; others in it may be in doubt.
   ListingPtr Peek(const std::string& dir, const std::string& name) const;
+  // The newest one, fresh or not, for when the server does not answer. May be nullptr.
+  ListingPtr Last(const std::string& dir) const;
   // The fresh listing, else one RPC, shared by all who ask meanwhile.
   Result<ListingPtr> Get(const std::string& dir, const std::stop_token& stop);
   Result<ListingPtr> Get(const std::string& dir, const std::string& name,

@@ -3,6 +3,7 @@
 #include <spdlog/fmt/fmt.h>
 
 #include <algorithm>
+#include <string>
 
 namespace outboxfs::remote {
 namespace {
@@ -57,6 +58,12 @@ bool IsPassingName(std::string_view name) {
 
 bool IsTempNameOf(std::string_view device_tag, std::string_view name) {
   return IsTempName(name) && name.substr(kPrefix.size(), kDigits) == device_tag;
+}
+
+std::optional<uint64_t> TempNumber(std::string_view device_tag, std::string_view name) {
+  if (!IsTempNameOf(device_tag, name) || IsPassingName(name)) return std::nullopt;
+  const std::string digits(name.substr(kPrefix.size() + kDigits + 1, kDigits));
+  return std::stoul(digits, nullptr, 16);
 }
 
 }  // namespace outboxfs::remote

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -17,6 +18,8 @@ std::string TempName(std::string_view device_tag, uint64_t number, std::string_v
 std::string PassingName(std::string_view device_tag, uint64_t number, std::string_view name);
 bool IsTempName(std::string_view name);
 bool IsPassingName(std::string_view name);
+// The number of a TempName that carries this device; nullopt: another name, or a rename's.
+std::optional<uint64_t> TempNumber(std::string_view device_tag, std::string_view name);
 bool IsTempNameOf(std::string_view device_tag, std::string_view name);
 
 }  // namespace outboxfs::remote

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cerrno>
 
+#include "common/log.h"
 #include "upload/looking.h"
 #include "upload/paths.h"
 
@@ -25,6 +26,21 @@ void TellCache(const Rooms& rooms, const std::string& dir, const remote::Listing
   names.reserve(listing.entries.size());
   for (const remote::EntryPtr& entry : listing.entries) names.push_back(entry->name);
   rooms.store.Reconcile(mount_dir, listing.begun, names);
+}
+
+// What uploads of ours left whose items are gone by now: a cancel that came to nothing, a result that
+// a lagging listing did not show when it was to be cleaned up.
+void RemoveOrphans(const Rooms& rooms, const std::string& dir, const remote::Listing& listing,
+                   const std::stop_token& stop) {
+  for (const remote::EntryPtr& entry : listing.entries) {
+    const auto number = remote::TempNumber(rooms.device_tag, entry->name);
+    if (!number || entry->is_dir || rooms.store.Get(*number)) continue;
+    const std::string path = JoinPath(dir, entry->name);
+    Log::Info("deleting {}: left by an upload that is over", path);
+    if (const Status gone = rooms.DeleteEntry(path, stop); !gone) {
+      Log::Info("{}", gone.error().text);
+    }
+  }
 }
 
 Result<Judgement> JudgeAtNewPlace(const Rooms& rooms, const VerifyTask& task,
@@ -102,6 +118,7 @@ std::vector<VerifyOutcome> VerifyDirectory(const Rooms& rooms, const std::string
     outcomes.push_back(listing ? VerifyOne(rooms, *task, **listing, stop)
                                : FromError(task->key, listing.error()));
   }
+  if (listing) RemoveOrphans(rooms, dir, **listing, stop);
   return outcomes;
 }
 

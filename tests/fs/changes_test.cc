@@ -318,6 +318,52 @@ TEST_F(CutShortTest, AReplacementEndsWithTheOldTargetOrTheNew) {
   }
 }
 
+// Neither a source on its way nor a target that made room vanishes before the outcome is known.
+TEST_F(ChangesTest, BothNamesShowAsBeforeUntilTheOutcomeIsKnown) {
+  names_.AddFile("/x/a", 4);
+  names_.AddFile("/y/b", 7);
+  const cache::Ino x = Ino("x");
+  const cache::Ino y = Ino("y");
+  names_.Hold("Move");
+  std::jthread renaming([&] {
+    UserCall call;
+    EXPECT_TRUE(fs_->Rename(call, x, "a", y, "b", 0));
+  });
+  ASSERT_TRUE(names_.AwaitCount("Move", 1));
+  for (int listing = 0; listing < 3; ++listing) {
+    clock_.Advance(std::chrono::minutes(2));
+    ListAnew();
+    EXPECT_EQ(std::vector<std::string>{"a"}, List(x));
+    EXPECT_EQ(std::vector<std::string>{"b"}, List(y));
+    EXPECT_EQ(7, fs_->GetAttr(call_, Ino("b", y))->st.st_size);
+  }
+  names_.Release("Move");
+  renaming.join();
+  EXPECT_TRUE(List(x).empty());
+  EXPECT_EQ(4, fs_->GetAttr(call_, Ino("b", y))->st.st_size);
+}
+
+// Its upload makes room for the newer version, and may leave an older one, while the rename waits.
+TEST_F(ChangesTest, ATargetWhoseUploadIsUnderWayIsPutAside) {
+  names_.AddFile("/remote", 4);
+  names_.AddFile("/doc", 3);
+  MakePendingOverwrite("doc", "newer");
+  const cache::Item item = store_->Lookup("/doc").item;
+  StartUpload(item, "/.obx-00000000-00000001");
+  names_.Remove("/doc");
+  ListAnew();
+  std::jthread renaming([&] {
+    UserCall call;
+    EXPECT_TRUE(fs_->Rename(call, kRootIno, "remote", kRootIno, "doc", 0));
+  });
+  AwaitState("/doc", State::kOpen);
+  names_.AddFile("/doc", 5);  // as the uploader does when it cancels
+  ASSERT_TRUE(store_->MarkUploadGone(item.id));
+  renaming.join();
+  ASSERT_EQ(1U, names_.Content("/").size());
+  EXPECT_EQ(4U, names_.Content("/")[0].size);
+}
+
 TEST_F(CutShortTest, ADeletionShowsWhatTheServerHas) {
   names_.AddFile("/a", 4);
   names_.AddFile("/b", 4);

@@ -275,6 +275,27 @@ TEST_F(FilesystemTest, WithoutAnAnswerAKnownDirectoryIsShownAsItWas) {
   EXPECT_EQ(ENOENT, missing.error().code);
 }
 
+// The uploader has seen it since in a listing of its own.
+TEST_F(FilesystemTest, WithoutAnAnswerTheNewestListingIsShown) {
+  names_.AddFile("/f", 4, {{remote::HashType::kMd5, "before"}});
+  EXPECT_EQ(std::vector<std::string>{"f"}, List(kRootIno));
+  clock_.Advance(std::chrono::seconds(1));
+  names_.Remove("/f");
+  names_.AddFile("/f", 4, {{remote::HashType::kMd5, "after"}});
+  const cache::Memory memory{.path = "/f",
+                             .ino = store_->NewIno(),
+                             .attr = {.mode = 0600},
+                             .identity = {.size = 4, .digests = {{1, "after"}}},
+                             .confirmed = true};
+  ASSERT_TRUE(store_->Remember(memory));
+  ASSERT_TRUE(dirs_->Refresh("/", clock_.Now(), {}));
+  dirs_->Doubt("/", "f", false);
+  names_.FailNext("List", {.code = EIO, .text = "unavailable"}, 100);
+  const auto entry = fs_->Lookup(call_, kRootIno, "f");
+  ASSERT_TRUE(entry) << entry.error().text;
+  EXPECT_EQ(0600U, entry->st.st_mode & 0777);
+}
+
 TEST_F(FilesystemTest, WithoutAnAnswerAnUnknownDirectoryIsAnError) {
   names_.AddDir("/dir");
   const cache::Ino dir = Ino("dir");

@@ -7,6 +7,7 @@
 #include "support/fake_namespace_api.h"
 #include "support/fake_upload_api.h"
 #include "support/upload_room.h"
+#include "upload/paths.h"
 
 namespace outboxfs::test {
 namespace {
@@ -117,6 +118,26 @@ TEST_F(CleaningTest, WhatWasPutInPlaceIsDeletedThereAfterARestartToo) {
   ASSERT_TRUE(room().store().Remove("/f", true));
   ASSERT_TRUE(room().AwaitGone(id));
   EXPECT_EQ(Names(), Strings());
+}
+
+TEST_F(CleaningTest, WhatALostCancelLeftGoesWithTheNextUploadInItsDirectory) {
+  const std::string tag = upload::DeviceTag(room().store().device_id());
+  const std::string passing = remote::PassingName(tag, 7, "f");
+  const std::string somebodys = upload::TempName("01234567", 0x77777777, "f");
+  names_.AddFile("/" + upload::TempName(tag, 0x77777777, "f"), 3);
+  names_.AddFile("/" + passing, 3);
+  names_.AddFile("/" + somebodys, 3);
+  const auto id = room().Write("/f", "content");
+  ASSERT_TRUE(api_.AwaitCount("Start", 1));
+  api_.Send({"u1", ReadRequest{0, 7, false}});
+  ASSERT_TRUE(api_.Await([&] { return api_.Answers().size() == 1; }));
+  names_.AddFile("/f", 7);
+  api_.SendStatus("u1", UploadStatus::kFinish);
+  ASSERT_TRUE(room().AwaitGone(id));
+  ASSERT_TRUE(names_.AwaitCount("Delete", 1));
+  Strings left{"f", passing, somebodys};
+  std::sort(left.begin(), left.end());
+  EXPECT_EQ(Names(), left);
 }
 
 TEST_F(CleaningTest, ADirectoryOfTheSameNameWaitsUntilTheResultIsGone) {

@@ -48,6 +48,13 @@ TEST(Paths, TemporaryNamesAreRecognised) {
   EXPECT_FALSE(IsTempName("obx-0123abcd-0000001f"));
 }
 
+TEST(Paths, TheNumberOfOurUploadsNames) {
+  EXPECT_EQ(remote::TempNumber("0123abcd", ".obx-0123abcd-0000001f.mkv"), 0x1fU);
+  EXPECT_EQ(remote::TempNumber("0123abce", ".obx-0123abcd-0000001f.mkv"), std::nullopt);
+  EXPECT_EQ(remote::TempNumber("0123abcd", remote::PassingName("0123abcd", 7, "f")), std::nullopt);
+  EXPECT_EQ(remote::TempNumber("0123abcd", "f"), std::nullopt);
+}
+
 TEST(Paths, ARenamesTemporaryNameIsOursButNeverAnUploads) {
   const std::string name = remote::PassingName("0123abcd", 7, "film.mkv");
   EXPECT_TRUE(remote::IsTempNameOf("0123abcd", name));
