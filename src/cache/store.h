@@ -230,8 +230,10 @@ class Store {
   virtual bool HoldsDeferred(const std::string& remote_path) const = 0;
   // A deferred intent has to be carried out before anything new is begun at this mount path.
   virtual bool AwaitsRename(const std::string& path) const = 0;
-  // An upload is under way at this full server path or beneath it. Memory only.
-  virtual bool IsUploading(const std::string& server_path) const = 0;
+  // An upload is under way at this full server path or beneath it; in this directory. Parked ones
+  // do not count. Memory only.
+  virtual bool IsUploadingTo(const std::string& server_path) const = 0;
+  virtual bool IsUploadingIn(const std::string& server_dir) const = 0;
 
   // An intent is on its way at this full server path or above it: no upload may start there, no
   // directory be made, nothing placed; try again a little later. Memory only.

@@ -47,16 +47,26 @@ void StoreImpl::NoteDeferred() {
 }
 
 // What is parked stays as it is until a person comes; it goes along (CarryUploads).
-bool StoreImpl::IsUploading(const std::string& server_path) const {
+bool StoreImpl::IsUploadingTo(const std::string& server_path) const {
   MutexLock lock(mu_);
-  return IsUploadingLocked(server_path);
+  return IsUploading([&](const std::string& path) { return IsAtOrBeneath(path, server_path); });
 }
 
-bool StoreImpl::IsUploadingLocked(const std::string& server_path) const {
+bool StoreImpl::IsUploadingIn(const std::string& server_dir) const {
+  MutexLock lock(mu_);
+  return IsUploadingInLocked(server_dir);
+}
+
+bool StoreImpl::IsUploadingInLocked(const std::string& server_dir) const {
+  const std::string beneath = BeneathBegin(server_dir);
+  return IsUploading([&](const std::string& path) { return path.starts_with(beneath); });
+}
+
+bool StoreImpl::IsUploading(const std::function<bool(const std::string&)>& concerns) const {
   return std::any_of(items_.begin(), items_.end(), [&](const auto& entry) {
     const Row& row = entry.second->row;
     if (row.upload_generation == 0 || row.kept || row.state == State::kParked) return false;
-    return IsAtOrBeneath(row.rare().upload_path, server_path);
+    return concerns(row.rare().upload_path);
   });
 }
 
@@ -134,7 +144,7 @@ Result<Intent> StoreImpl::BeginDeferred(uint64_t id, const std::string& remote_t
   next.passing = passing;
   if (next.remote_from != remote_to) {
     const bool removed = next.kind == Intent::Kind::kRemove;
-    if (IsUploadingLocked(ServerPath(next.folder, next.remote_from)) ||
+    if (IsUploadingInLocked(ServerPath(next.folder, next.remote_from)) ||
         (removed && HoldsDeferredLocked(next.remote_from))) {
       return Fail(EBUSY, "uploads are under way in " + next.remote_from);
     }

@@ -113,7 +113,8 @@ class StoreImpl final : public Store, private SealHost, private KeeperHost {
   Status DropIntent(uint64_t id) override;
   std::vector<Intent> Intents() const override;
   bool IsBusy(const std::string& server_path) const override;
-  bool IsUploading(const std::string& server_path) const override;
+  bool IsUploadingTo(const std::string& server_path) const override;
+  bool IsUploadingIn(const std::string& server_dir) const override;
   std::string RemotePathOf(const std::string& path) const override;
   std::string MountPathOf(const std::string& remote_path) const override;
   bool AnyDeferred() const override { return any_deferred_; }
@@ -304,7 +305,9 @@ class StoreImpl final : public Store, private SealHost, private KeeperHost {
   bool HoldsDeferredLocked(const std::string& remote_path) const
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   void NoteDeferred() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
-  bool IsUploadingLocked(const std::string& server_path) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  bool IsUploadingInLocked(const std::string& server_dir) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  bool IsUploading(const std::function<bool(const std::string&)>& concerns) const
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   Status FinishDeferred(const Intent& intent) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   bool IsFreeName(const std::string& path) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   void ShowAnew(const std::string& path) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);

@@ -82,8 +82,8 @@ Status StoreImpl::CheckNoCollision(const Intent& intent) const {
 Status StoreImpl::CheckQuiet(const Intent& intent) const {
   const bool removed = intent.kind == Intent::Kind::kRemove;
   const std::string& goes = removed ? intent.remote_from : intent.remote_to;
-  const bool uploading = IsUploadingLocked(ServerPathOf(intent, intent.remote_from)) ||
-                         IsUploadingLocked(ServerPathOf(intent, goes));
+  const bool uploading = IsUploadingInLocked(ServerPathOf(intent, intent.remote_from)) ||
+                         IsUploadingInLocked(ServerPathOf(intent, goes));
   if (!uploading && !HoldsDeferredLocked(goes)) return {};
   return Fail(ESTALE, "uploads or renames are under way in " + intent.from);
 }

@@ -40,7 +40,7 @@ bool IsPassing(const Error& error) {
 
 // On the server: uploads are under way in the directory, or something has yet to leave it.
 bool Filesystem::IsInUse(const std::string& path) const {
-  return rooms_.store.IsUploading(ServerPathOf(path)) ||
+  return rooms_.store.IsUploadingIn(ServerPathOf(path)) ||
          rooms_.store.HoldsDeferred(rooms_.store.RemotePathOf(path));
 }
 
@@ -50,7 +50,7 @@ bool Filesystem::MustWait(const Renaming& renaming) const {
   const Found& to = renaming.to;
   if (ServerPathOf(to.path).empty()) return true;
   if (!from.facts->is_dir()) return IsDeferred(from.path);
-  return IsDeferred(from.path) || rooms_.store.IsUploading(ServerPathOf(from.path)) ||
+  return IsDeferred(from.path) || rooms_.store.IsUploadingIn(ServerPathOf(from.path)) ||
          (to.on_server() && IsInUse(to.path));
 }
 
@@ -161,7 +161,7 @@ Status Filesystem::CarryOutLater(const cache::Intent& intent,
   std::string place = PlaceOf(intent);
   if (place.empty()) return FailErrno(EBUSY, intent.to);
   const std::string at = ServerPath(options_.remote_folder, intent.remote_from);
-  if (place != intent.remote_from && rooms_.store.IsUploading(at)) {
+  if (place != intent.remote_from && rooms_.store.IsUploadingIn(at)) {
     return FailErrno(EBUSY, intent.to);
   }
   if (IsInACircle(intent, all)) {
@@ -208,7 +208,7 @@ Status Filesystem::EndDeferred(const cache::Intent& intent, const std::string& p
 // What somebody has put there since stays, and shows again.
 Status Filesystem::RemoveAtLast(const cache::Intent& intent) {
   const std::string at = ServerPath(options_.remote_folder, intent.remote_from);
-  if (rooms_.store.IsUploading(at) || rooms_.store.HoldsDeferred(intent.remote_from)) {
+  if (rooms_.store.IsUploadingIn(at) || rooms_.store.HoldsDeferred(intent.remote_from)) {
     return FailErrno(EBUSY, intent.from);
   }
   const auto begun = BeginLater(intent, "", "");

@@ -154,7 +154,7 @@ bool Filesystem::CountsAsContent(const std::string& dir, const remote::Entry& en
   if (!IsItsEntry(dir, entry.name)) return false;
   const cache::Overlay overlay = rooms_.store.Lookup(JoinPath(dir, entry.name));
   if (overlay.kind == cache::Overlay::Kind::kGone &&
-      rooms_.store.IsUploading(JoinPath(folder, entry.name))) {
+      rooms_.store.IsUploadingTo(JoinPath(folder, entry.name))) {
     return false;
   }
   return overlay.kind != cache::Overlay::Kind::kGone ||

@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <sys/file.h>
 #include <sys/stat.h>
+#include <strings.h>
 #include <sys/statvfs.h>
 #include <unistd.h>
 
@@ -99,7 +100,7 @@ Result<FileDescriptor> DirStore::OpenFolder(const std::string& path) const {
   if (!folder) return FailErrno(errno, "served directory");
   for (size_t begin = 1; begin < path.size();) {
     const size_t end = std::min(path.find('/', begin), path.size());
-    const std::string name = path.substr(begin, end - begin);
+    const std::string name = NameIn(folder.get(), path.substr(begin, end - begin));
     FileDescriptor next(::openat(folder.get(), name.c_str(), kFlags));
     if (!next) {
       const int error = errno == ENOTDIR && IsLink(folder.get(), name) ? ENOENT : errno;
@@ -114,7 +115,20 @@ Result<FileDescriptor> DirStore::OpenFolder(const std::string& path) const {
 Result<DirStore::Place> DirStore::PlaceOf(const std::string& path) const {
   Result<FileDescriptor> folder = OpenFolder(ParentOf(path));
   if (!folder) return Fail(folder.error());
-  return Place{std::move(*folder), path == "/" ? "." : NameOf(path)};
+  const std::string name = path == "/" ? "." : NameIn(folder->get(), NameOf(path));
+  return Place{std::move(*folder), name};
+}
+
+std::string DirStore::NameIn(int folder, const std::string& name) const {
+  struct stat st {};
+  if (!ignore_case_ || ::fstatat(folder, name.c_str(), &st, AT_SYMLINK_NOFOLLOW) == 0) return name;
+  const int fd = ::openat(folder, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  const std::unique_ptr<DIR, CloseDir> dir(fd < 0 ? nullptr : ::fdopendir(fd));
+  if (!dir) return name;
+  while (const dirent* item = ::readdir(dir.get())) {  // NOLINT(concurrency-mt-unsafe): own DIR
+    if (::strcasecmp(item->d_name, name.c_str()) == 0) return item->d_name;
+  }
+  return name;
 }
 
 Result<Entry> DirStore::Find(const std::string& path) const {

@@ -4,6 +4,7 @@
 // they stand in a path: nothing outside of the directory can be reached.
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -82,6 +83,8 @@ class DirStore {
   // when there is none.
   Result<bool> CopyKnown(uint64_t size, const Hashes& hashes, const std::string& name);
 
+  // From now on "A" and "a" are one name.
+  void IgnoreCase(bool on) { ignore_case_ = on; }
   HashMemory& hash_memory() { return hash_memory_; }
   std::string Local(const std::string& path) const;
 
@@ -97,6 +100,8 @@ class DirStore {
   DirStore(std::string directory, FileDescriptor lock);
   // ENOENT also when a symbolic link is on the way.
   Result<FileDescriptor> OpenFolder(const std::string& path) const;
+  // What the folder calls it: `name`, unless case is ignored and only another spelling is there.
+  std::string NameIn(int folder, const std::string& name) const;
   Result<Place> PlaceOf(const std::string& path) const;
   Result<Entry> Describe(const Place& place, const std::string& path) const;
   Result<std::string> RenameFree(const std::string& from, const std::string& path);
@@ -105,6 +110,7 @@ class DirStore {
   const std::string directory_;
   FileDescriptor lock_;
   HashMemory hash_memory_;
+  std::atomic<bool> ignore_case_ = false;
 };
 
 }  // namespace outboxfs::server

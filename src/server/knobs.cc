@@ -196,6 +196,8 @@ std::vector<KnobText> ServerKnobs() {
       Flag("push_modify", &Knobs::push_modify, "MODIFY for replaced files, else CREATE"),
       Flag("push_uploads", &Knobs::push_uploads, "push upload counts"),
       Flag("push_upload_details", &Knobs::push_upload_details, "push upload status changes"),
+      Flag("ignore_case", &Knobs::ignore_case, "names differ by more than their case"),
+      Text("refused_chars", &Knobs::refused_chars, "that no name may have"),
       Flag("virtual_root", &Knobs::virtual_root, "the root holds cloud accounts only"),
       Flag("system_ready", &Knobs::system_ready, "off: still starting"),
       Text("token_root", &Knobs::token_root, "folder that the tokens are restricted to"),

@@ -114,6 +114,8 @@ struct Knobs {
   bool push_upload_details = true;  // ... with uploadFileStatusChanges
 
   // The server as a whole.
+  bool ignore_case = false;    // "A" and "a" are one name; the folder shows the first one
+  std::string refused_chars;   // names with any of these are refused
   bool virtual_root = false;  // "/" holds cloud accounts only and is read-only
   bool system_ready = true;
   std::string token_root;          // folder that the tokens are restricted to; empty: they are not
@@ -145,5 +147,10 @@ std::vector<KnobHelp> KnobKeys();
 Status SetKnob(std::string_view assignment, Knobs* knobs);
 // Default knobs with the assignments of `text`, separated by blanks or new lines.
 Result<Knobs> KnobsFromText(std::string_view text);
+
+// Names that the server does not take (Knobs::refused_chars).
+inline bool IsRefused(const Knobs& knobs, std::string_view name) {
+  return name.find_first_of(knobs.refused_chars) != std::string_view::npos;
+}
 
 }  // namespace outboxfs::server

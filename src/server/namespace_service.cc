@@ -124,7 +124,8 @@ grpc::Status NamespaceService::CreateFolder(const clouddrive::CreateFolderReques
   if (parent && *parent == "/" && knobs->virtual_root) {
     return {grpc::StatusCode::UNIMPLEMENTED, "create_folder is not supported"};
   }
-  if (!parent || !name || !NormalizePath(JoinPath(*parent, request.foldername()))) {
+  if (!parent || !name || !NormalizePath(JoinPath(*parent, request.foldername())) ||
+      IsRefused(*knobs, request.foldername())) {
     return {grpc::StatusCode::INVALID_ARGUMENT, "invalid name"};
   }
   const Result<Entry> made = store_.CreateFolder(*parent, request.foldername());
@@ -151,6 +152,7 @@ Result<std::string> NamespaceService::RenameOne(const clouddrive::RenameFileRequ
   const Result<std::string> path = Changeable(request.thefilepath());
   if (!path) return Fail(path.error());
   if (Status name = CheckName(request.newname()); !name) return Fail(name.error());
+  if (IsRefused(*knobs_.Get(), request.newname())) return Fail(EINVAL, "invalid name");
   const Result<std::string> target = NormalizePath(JoinPath(ParentOf(*path), request.newname()));
   if (!target) return Fail(target.error());
   Result<std::string> renamed = store_.Rename(*path, request.newname());

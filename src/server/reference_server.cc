@@ -65,6 +65,7 @@ struct ReferenceServer::Parts {
         service({knobs, auth, faults, names, uploads, push}),
         download(*store, auth, recent, faults) {
     names.set_running_uploads([this] { return uploads.Running(); });
+    store->IgnoreCase(options.knobs.ignore_case);
   }
 
   Status Listen(const ServerOptions& options);
@@ -195,6 +196,7 @@ const std::string& ReferenceServer::token() const { return parts_->auth.token();
 
 void ReferenceServer::SetKnobs(const Knobs& knobs) {
   parts_->knobs.Set(knobs);
+  parts_->store->IgnoreCase(knobs.ignore_case);
   parts_->uploads.Poke();
 }
 

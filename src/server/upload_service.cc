@@ -71,6 +71,9 @@ grpc::Status UploadService::Start(const clouddrive::StartRemoteUploadRequest& re
     return {grpc::StatusCode::INVALID_ARGUMENT, "invalid file path or size"};
   }
   const auto knobs = knobs_.Get();
+  if (IsRefused(*knobs, NameOf(*path))) {
+    return {grpc::StatusCode::INVALID_ARGUMENT, "the name has a character that is not allowed"};
+  }
   UploadOrder order;
   order.path = *path;
   order.size = request.file_size();

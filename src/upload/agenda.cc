@@ -1,5 +1,6 @@
 #include "upload/agenda.h"
 
+#include "upload/name_cases.h"
 #include "upload/paths.h"
 
 namespace outboxfs::upload {
@@ -99,7 +100,7 @@ std::optional<ItemId> Agenda::FirstReady(const Places& places) {
 std::string Agenda::BlockerOf(const Task& task) const {
   const std::string& needed = task.begun.empty() ? task.path : task.begun;
   const ItemId holder = HolderOf(needed);
-  if (holder != 0 && holder != task.id) return needed;
+  if (holder != 0 && holder != task.id) return FoldCase(needed);
   if (task.lane == Lane::kClean) return "";
   for (std::string dir = ParentOf(task.path);; dir = ParentOf(dir)) {
     if (const auto it = missing_.find(dir); it != missing_.end() && it->second.id != task.id) {
@@ -152,12 +153,14 @@ size_t Agenda::CountStuck(bool renames_stuck) const {
 }
 
 bool Agenda::Claim(const std::string& path, ItemId id) {
-  const auto [it, is_new] = claims_.emplace(path, id);
-  if (is_new) claims_of_[id].push_back(path);
+  const std::string name = FoldCase(path);
+  const auto [it, is_new] = claims_.emplace(name, id);
+  if (is_new) claims_of_[id].push_back(name);
   return it->second == id;
 }
 
-void Agenda::KeepOnly(ItemId id, const std::string& path, bool parked) {
+void Agenda::KeepOnly(ItemId id, const std::string& at, bool parked) {
+  const std::string path = FoldCase(at);
   const auto held = claims_of_.extract(id);
   if (!held.empty()) {
     for (const std::string& other : held.mapped()) {
@@ -186,7 +189,7 @@ void Agenda::ReleaseAll(ItemId id) {
 }
 
 ItemId Agenda::HolderOf(const std::string& path) const {
-  const auto it = claims_.find(path);
+  const auto it = claims_.find(FoldCase(path));
   return it == claims_.end() ? 0 : it->second;
 }
 

@@ -52,12 +52,13 @@ class Agenda {
   void SetMissingDir(cache::ItemId id, const std::string& path, bool parked);
   void ClearMissingDir(cache::ItemId id);
 
-  // One operation per remote path. False when another item has it. An item may hold several.
+  // One operation per remote path, whatever the case of its letters (name_cases.h). False when
+  // another item has it. An item may hold several.
   bool Claim(const std::string& path, cache::ItemId id);
   void ReleaseAll(cache::ItemId id);
   // An item that waits with an upload begun keeps that path and no other; empty: none. `parked`:
   // nothing will happen to it without a person.
-  void KeepOnly(cache::ItemId id, const std::string& path, bool parked);
+  void KeepOnly(cache::ItemId id, const std::string& at, bool parked);
   // 0: nobody.
   cache::ItemId HolderOf(const std::string& path) const;
 
@@ -99,7 +100,7 @@ class Agenda {
   std::set<std::pair<SteadyTime, cache::ItemId>> timers_;
   std::array<std::set<Order>, 4> ready_;  // by lane
   std::multimap<std::string, cache::ItemId> blocked_;
-  std::unordered_map<std::string, cache::ItemId> claims_;
+  std::unordered_map<std::string, cache::ItemId> claims_;  // by folded path
   std::unordered_map<cache::ItemId, std::vector<std::string>> claims_of_;
   std::set<cache::ItemId> parked_holders_;
   struct MissingDir {

@@ -130,6 +130,9 @@ Result<Look> ChoosePath(const Rooms& rooms, const Item& item, const std::stop_to
   if ((*listing)->Find(NameOf(temp)) != nullptr) {  // an earlier try that came to nothing
     if (Status gone = rooms.DeleteEntry(temp, stop); !gone) return Fail(gone.error());
   }
+  if (Status free = rooms.cases.Check(rooms.names, **listing, target, stop); !free) {
+    return Fail(free.error());
+  }
   Look look{Look::Kind::kFree, target, std::nullopt, false};
   const remote::Entry* old = (*listing)->Find(NameOf(target));
   if (old == nullptr) return look;

@@ -9,6 +9,7 @@
 #include "remote/dir_cache.h"
 #include "remote/namespace_api.h"
 #include "remote/upload_api.h"
+#include "upload/name_cases.h"
 #include "upload/server_queue.h"
 #include "upload/uploader.h"
 
@@ -20,6 +21,7 @@ struct Rooms {
   remote::NamespaceApi& names;
   remote::DirCache& dirs;
   ServerQueue& queue;
+  NameCases& cases;
   const Clock& clock;
   const UploadOptions& options;
   std::string device_tag;

@@ -25,6 +25,8 @@ Status JudgeFailedMkdir(const Rooms& rooms, const std::string& path, const Error
   if (entry != nullptr) {
     return Fail(EEXIST, "the server has a file of this name", Retry::kPark);
   }
+  const remote::Entry* other = FindOtherCase(**listing, NameOf(path));
+  if (error.code == EEXIST && other != nullptr) return OtherCase(other->name);
   return Fail(Error(error).Prepend("mkdir " + path));
 }
 

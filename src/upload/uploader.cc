@@ -15,7 +15,8 @@ class UploaderImpl final : public Uploader {
                remote::DirCache& dirs, const Clock& clock, UploadOptions options)
       : options_(std::move(options)),
         queue_(uploads, clock),
-        rooms_{store, uploads, names, dirs, queue_, clock, options_, DeviceTag(store.device_id())},
+        rooms_{store, uploads, names,    dirs, queue_,
+               cases_, clock,  options_, DeviceTag(store.device_id())},
         scheduler_(rooms_) {}
 
   UploaderStatus Snapshot() const override { return scheduler_.Snapshot(); }
@@ -30,6 +31,7 @@ class UploaderImpl final : public Uploader {
  private:
   const UploadOptions options_;
   ServerQueue queue_;
+  NameCases cases_;
   const Rooms rooms_;
   Scheduler scheduler_;
 };

@@ -235,6 +235,23 @@ TEST_F(DeferredTest, ADirectoryTakesTheNameOfTheOneThatItWasIn) {
   EXPECT_EQ("second", names_.Content("/cloud/x")[0].name);
 }
 
+// In vain so far: that is nothing in it, and is waited for.
+TEST_F(DeferredTest, ADirectoryReplacesOneThatIsBeingMade) {
+  AddDir("/r");
+  ListAnew();
+  ASSERT_TRUE(fs_->MakeDir(call_, kRootIno, "x", 0755));
+  const cache::Item made = AwaitState("/x", State::kWaiting);
+  ASSERT_TRUE(store_->MarkStarting(made.id, made.generation, "/cloud/x", std::nullopt));
+  auto renaming = std::async(std::launch::async, [&] {
+    UserCall call;
+    return Code(fs_->Rename(call, kRootIno, "r", kRootIno, "x", 0));
+  });
+  EXPECT_EQ(std::future_status::timeout, renaming.wait_for(std::chrono::milliseconds(50)));
+  ASSERT_TRUE(store_->MarkUploadGone(made.id));
+  EXPECT_EQ(0, renaming.get());
+  EXPECT_EQ((std::vector<std::string>{"d", "x"}), List(kRootIno));
+}
+
 TEST_F(DeferredTest, ARefusalIsShownAndTriedAgainOnDemand) {
   ASSERT_TRUE(Rename("d", "e"));
   names_.FailNext("Rename", {.code = EACCES, .retry = Retry::kPark, .text = "not allowed"});

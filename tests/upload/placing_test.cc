@@ -32,8 +32,9 @@ class PlacingTest : public ::testing::Test {
   Status Place(const Item& item) {
     remote::DirCache dirs(names_, RealClock(), std::chrono::minutes(5));
     upload::ServerQueue queue(uploads_, RealClock());
+    upload::NameCases cases;
     const upload::Rooms rooms{room_.store(), uploads_,    names_,          dirs,
-                              queue,         RealClock(), room_.options(), "tag"};
+                              queue,         cases,       RealClock(), room_.options(), "tag"};
     std::string step_to;
     return upload::Place(rooms, {item.id, item.generation}, step_to, {});
   }
