@@ -11,6 +11,22 @@
 namespace outboxfs::cache {
 namespace {
 
+// Parked because of its name alone, which it loses.
+bool WasRefusedByName(const Row& row) {
+  const bool sealed = row.kind == ItemKind::kDir || row.generation != 0;
+  return row.state == State::kParked && sealed &&
+         (row.error_code == EEXIST || row.error_code == EINVAL || row.error_code == EISDIR ||
+          row.error_code == ENAMETOOLONG);
+}
+
+void TryAgain(Row& row) {
+  row.state = State::kWaiting;
+  row.attempts = 0;
+  row.not_before_ns = 0;
+  row.error_code = 0;
+  row.EditRare([](RareFields& rare) { rare.reason.clear(); });
+}
+
 // What becomes of a removed item that the remote may know of.
 Row Removing(const Row& row) {
   Row next = row;
@@ -217,6 +233,7 @@ StoreImpl::Moved StoreImpl::RowsMoved(const std::string& from, const std::string
       next.renamed |= next.upload_generation != 0 && !next.kept;
       next.kept = false;
       next.based = false;
+      if (WasRefusedByName(next)) TryAgain(next);
     }
     moved.emplace_back(record, std::move(next));
   };

@@ -91,7 +91,12 @@ Status MakeRemoteDir(const Rooms& rooms, const cache::Item& item, const std::sto
       !marked) {
     return marked;
   }
-  if (Status made = MakeAt(rooms, item.id, path, stop); !made) return Fail(NotStale(made.error()));
+  if (Status made = MakeAt(rooms, item.id, path, stop); !made) {
+    // Refused: nothing is there that would have to be found under this name.
+    const bool refused = made.error().retry == Retry::kPark;
+    const Status over = refused ? rooms.store.MarkUploadGone(item.id) : Status();
+    return over ? Fail(NotStale(made.error())) : over;
+  }
   Status done = rooms.store.MarkDone(item.id, item.generation, rooms.MountPath(path), {});
   if (done || done.error().code != EAGAIN) return done;
   std::string step_to;  // a directory that is no longer wanted is found by its own path
