@@ -16,6 +16,7 @@ namespace outboxfs::cache {
 
 using ItemId = uint64_t;      // names the backing file; never reused
 using Ino = uint64_t;         // inode number; given once, never reused
+using HoldId = uint64_t;      // 0: none
 using Generation = uint64_t;  // counts the seals of one item, from 1; 0 = never sealed
 
 enum class ItemKind { kFile, kDir };
@@ -140,7 +141,8 @@ struct Intent {
   bool begun = false;  // deferred: the server may have been told
   // Names under which things stand meanwhile; empty: never.
   std::string passing;             // the source, on its way to another directory under another name
-  std::string aside;               // the replaced target, until the source stands in its place
+  std::string aside;  // the replaced target, until the source stands in its place; a removed file
+                      // that is read on
   std::optional<Identity> source;  // what the server had at `from`
   std::optional<Identity> target;  // ... at `to`; nullopt: nothing is replaced there
   ItemId source_item = 0;          // what was staged at `from`; 0: nothing
@@ -152,6 +154,10 @@ struct Intent {
   std::string trouble;  // deferred: why the last try failed; not journalled
 
   bool under_way() const { return !deferred || begun; }
+  // Of a file that was put aside for its readers (Store::PutAside): its name is nobody else's.
+  bool is_aside() const {
+    return deferred && kind == Kind::kRemove && what == ItemKind::kFile;
+  }
 };
 
 }  // namespace outboxfs::cache

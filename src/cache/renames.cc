@@ -12,7 +12,8 @@ const Intent* Closest(const std::vector<Intent>& intents, const std::string& pat
                       std::string Intent::*end) {
   const Intent* closest = nullptr;
   for (const Intent& intent : intents) {
-    if (!intent.deferred || (intent.*end).empty() || !IsAtOrBeneath(path, intent.*end)) continue;
+    if (!intent.deferred || intent.is_aside() || (intent.*end).empty()) continue;
+    if (!IsAtOrBeneath(path, intent.*end)) continue;
     if (closest == nullptr || (closest->*end).size() < (intent.*end).size()) closest = &intent;
   }
   return closest;

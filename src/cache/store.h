@@ -235,6 +235,18 @@ class Store {
   virtual bool IsUploadingTo(const std::string& server_path) const = 0;
   virtual bool IsUploadingIn(const std::string& server_dir) const = 0;
 
+  // ---- Versions that are read on after their name is gone (memory only, but for PutAside) ------
+  // What the server has at this mount path.
+  virtual HoldId Hold(const std::string& path) = 0;
+  virtual std::string HeldAt(HoldId id) const = 0;  // remote path, wherever it is by now
+  virtual void ReleaseHold(HoldId id) = 0;
+  virtual bool IsHeld(const std::string& remote_path) const = 0;
+  // Before it is renamed on the server to a hidden name, instead of being deleted: journals that it
+  // is to be removed there. PutBack: it was not renamed, or got its name again.
+  virtual Status PutAside(const std::string& folder, const std::string& remote_path,
+                          const std::string& aside) = 0;
+  virtual Status PutBack(const std::string& aside, const std::string& remote_path) = 0;
+
   // An intent is on its way at this full server path or above it: no upload may start there, no
   // directory be made, nothing placed; try again a little later. Memory only.
   virtual bool IsBusy(const std::string& server_path) const = 0;

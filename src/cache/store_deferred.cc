@@ -198,7 +198,8 @@ Status StoreImpl::FinishDeferred(const Intent& intent) {
   // Where the server had it until now, which a lagging listing goes on to show.
   const std::string left = cache::MountPathOf(others, intent.remote_from);
   std::optional<GoneRow> gone;
-  if (arrived && intent.remote_from != next.remote_from && IsFreeName(left)) {
+  const bool moved = intent.remote_from != next.remote_from && !intent.is_aside();
+  if (arrived && moved && IsFreeName(left)) {
     gone = GoneRow{.path = left, .kind = intent.what, .since_ns = clock_.WallNs()};
   }
   const CarriedRows carried = removed ? CarriedRows() : CarryUploads(intent);
@@ -217,7 +218,7 @@ Status StoreImpl::FinishDeferred(const Intent& intent) {
   } else {
     *at = next;
   }
-  ApplyCarried(carried);
+  if (!removed) ApplyCarried(intent, carried);
   NoteDeferred();
   if (gone) Hide(*std::move(gone));
   if (arrived && !removed) ShowAnew(next.to);
@@ -285,8 +286,9 @@ Status StoreImpl::JournalCarried(const CarriedRows& carried) {
   return {};
 }
 
-void StoreImpl::ApplyCarried(const CarriedRows& carried) {
-  for (const Intent& intent : carried.intents) *FindIntent(intent.id) = intent;
+void StoreImpl::ApplyCarried(const Intent& intent, const CarriedRows& carried) {
+  MoveHolds(intent.remote_from, intent.remote_to);
+  for (const Intent& other : carried.intents) *FindIntent(other.id) = other;
   for (const auto& [record, next] : carried.rows) {
     Row row = record->row;
     row.EditRare([&](RareFields& rare) { rare.upload_path = next.rare().upload_path; });
@@ -302,7 +304,7 @@ void StoreImpl::CarryOver(const Intent& intent) {
     return JournalCarried(carried);
   });
   if (!done) Log::Warning("{}: {}", intent.to, done.error().text);
-  ApplyCarried(carried);
+  ApplyCarried(intent, carried);
 }
 
 // What a rename here does to those that are deferred: they lead to the new names.

@@ -6,6 +6,7 @@
 //   store_partial.cc  partly hydrated files
 //   store_intents.cc  remote removals and renames
 //   store_deferred.cc  those that the server follows later
+//   store_holds.cc  versions that are read on
 //   store_overlay.cc  attribute memory, and the overlay of what a lagging listing still shows
 #pragma once
 
@@ -113,6 +114,13 @@ class StoreImpl final : public Store, private SealHost, private KeeperHost {
   Status DropIntent(uint64_t id) override;
   std::vector<Intent> Intents() const override;
   bool IsBusy(const std::string& server_path) const override;
+  HoldId Hold(const std::string& path) override;
+  std::string HeldAt(HoldId id) const override;
+  void ReleaseHold(HoldId id) override;
+  bool IsHeld(const std::string& remote_path) const override;
+  Status PutAside(const std::string& folder, const std::string& remote_path,
+                  const std::string& aside) override;
+  Status PutBack(const std::string& aside, const std::string& remote_path) override;
   bool IsUploadingTo(const std::string& server_path) const override;
   bool IsUploadingIn(const std::string& server_dir) const override;
   std::string RemotePathOf(const std::string& path) const override;
@@ -314,9 +322,13 @@ class StoreImpl final : public Store, private SealHost, private KeeperHost {
   void PublishReleased(const std::vector<Intent>& before) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   CarriedRows CarryUploads(const Intent& intent) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   Status JournalCarried(const CarriedRows& carried) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
-  void ApplyCarried(const CarriedRows& carried) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  void ApplyCarried(const Intent& intent, const CarriedRows& carried) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   void CarryOver(const Intent& intent) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   std::vector<Intent> MovedIntents(const std::string& from, const std::string& to) const
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+
+  // ---- store_holds.cc
+  void MoveHolds(const std::string& from, const std::string& to)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
 
   // ---- store_intents.cc
@@ -366,6 +378,8 @@ class StoreImpl final : public Store, private SealHost, private KeeperHost {
   std::unordered_map<ItemId, std::unique_ptr<Record>> items_ ABSL_GUARDED_BY(mu_);
   Names names_ ABSL_GUARDED_BY(mu_);
   std::vector<Intent> intents_ ABSL_GUARDED_BY(mu_);   // oldest first; a handful
+  std::map<HoldId, std::string> holds_ ABSL_GUARDED_BY(mu_);  // remote paths
+  HoldId last_hold_ ABSL_GUARDED_BY(mu_) = 0;
   std::atomic<bool> any_deferred_ = false;             // of them; changed with them
   std::set<ItemId> writing_ ABSL_GUARDED_BY(mu_);      // items with a write pin
   std::set<ItemId> evict_later_ ABSL_GUARDED_BY(mu_);  // still open for writing elsewhere

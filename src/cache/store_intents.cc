@@ -135,6 +135,9 @@ Status StoreImpl::FinishIntent(uint64_t id, Caller caller) {
     if (!done) return done;
     intents_.erase(FindIntent(id));
     if (now.kind == Intent::Kind::kRename && now.what == ItemKind::kDir) CarryOver(now);
+    if (now.kind == Intent::Kind::kRename && now.what == ItemKind::kFile) {
+      MoveHolds(now.remote_from, now.remote_to);
+    }
     NoteDeferred();
   }
   keeper_.RemoveSoon(doomed);

@@ -233,6 +233,10 @@ Filesystem::Ended Filesystem::SettleOnServer(const cache::Intent& intent,
     }
     const SettlingStep step = fs::Decide(intent, *evidence, forward);
     if (step == SettlingStep::kHappened) return Ended::kHappened;
+    // What was replaced is read on: it goes with its last reader (holds.cc).
+    if (step == SettlingStep::kDropAside && IsReadOn(PlacesOf(intent).aside)) {
+      return Ended::kHappened;
+    }
     if (step == SettlingStep::kNot) return Ended::kNot;
     const auto taken = TakeSettlingStep(intent, step, stop);
     if (taken) continue;

@@ -17,6 +17,9 @@ std::string Name(const std::string& path) { return std::string(cache::NameOf(pat
 Places PlacesOf(const cache::Intent& intent) {
   Places places;
   places.from = ServerPath(intent.folder, intent.remote_from);
+  if (!intent.aside.empty() && intent.kind == cache::Intent::Kind::kRemove) {
+    places.aside = JoinPath(Parent(places.from), intent.aside);
+  }
   if (intent.kind == cache::Intent::Kind::kRemove) return places;
   places.to = ServerPath(intent.folder, intent.remote_to);
   if (!intent.passing.empty()) {
@@ -29,6 +32,9 @@ Places PlacesOf(const cache::Intent& intent) {
 
 std::vector<ChangeStep> StepsOf(const cache::Intent& intent) {
   const Places at = PlacesOf(intent);
+  if (intent.kind == cache::Intent::Kind::kRemove && !intent.aside.empty()) {
+    return {{Kind::kRename, at.from, intent.aside, true}};
+  }
   if (intent.kind == cache::Intent::Kind::kRemove) return {{Kind::kDelete, at.from, "", true}};
   std::vector<ChangeStep> steps;
   if (!intent.aside.empty()) steps.push_back({Kind::kRename, at.to, intent.aside, true});

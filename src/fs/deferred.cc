@@ -208,6 +208,11 @@ Status Filesystem::EndDeferred(const cache::Intent& intent, const std::string& p
 // What somebody has put there since stays, and shows again.
 Status Filesystem::RemoveAtLast(const cache::Intent& intent) {
   const std::string at = ServerPath(options_.remote_folder, intent.remote_from);
+  if (intent.is_aside()) {
+    if (rooms_.store.IsHeld(intent.remote_from)) return FailErrno(EBUSY, intent.from);
+    const auto begun = BeginLater(intent, "", "");
+    return begun ? CarryOut(*begun) : Fail(begun.error());
+  }
   if (rooms_.store.IsUploadingIn(at) || rooms_.store.HoldsDeferred(intent.remote_from)) {
     return FailErrno(EBUSY, intent.from);
   }

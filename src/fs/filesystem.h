@@ -402,6 +402,19 @@ class Filesystem {
   Status MakeRemoteParents(const std::string& path);
   Status NoteMade(const cache::Item& dir);
 
+  // ---- holds.cc ----
+  cache::HoldId HoldReaders(const NodePtr& dir, const std::string& name, const std::string& path);
+  void EndHold(const NodePtr& dir, const std::string& name, cache::HoldId hold);
+  void LetGoOfHold(Node& node) ABSL_EXCLUSIVE_LOCKS_REQUIRED(node.mu);
+  // The full server path of the bytes of an open file.
+  Result<std::string> ReadPathOf(const NodePtr& node) const;
+  bool MayHaveMoved(const NodePtr& node, const std::string& from) ABSL_LOCKS_EXCLUDED(changes_mu_);
+  Status PutAside(const cache::Intent& intent, cache::HoldId hold);
+  // Unless nobody knows yet what became of the change.
+  void PutBack(const cache::Intent& intent, cache::HoldId hold);
+  bool IsAside(const std::string& server_path) const;
+  bool IsReadOn(const std::string& server_path) const;
+
   // ---- deferred.cc ----
   // The server can follow only when uploads, or other renames, have ended.
   bool MustWait(const Renaming& renaming) const;

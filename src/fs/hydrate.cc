@@ -72,10 +72,11 @@ Status Filesystem::FetchNext(const NodePtr& node, cache::ItemId item, const Byte
     window.end = window.begin + std::max(node->next_fetch, std::min(missing.size(), kLargestFetch));
     node->fetched_to = window.end;
   }
-  if (!row || !pin || row->path.empty()) return Fail(EIO, "deleted on the server");
+  const auto from = ReadPathOf(node);
+  if (!from) return Fail(from.error());
+  if (!row || !pin) return Fail(EIO, "deleted on the server");
   for (const ByteRange& gap : rooms_.store.Missing(item, window)) {
-    if (auto fetched = FetchMissing(rooms_, ServerPathOf(row->path), *pin, *row, gap, stop);
-        !fetched) {
+    if (auto fetched = FetchMissing(rooms_, *from, *pin, *row, gap, stop); !fetched) {
       return fetched;
     }
   }

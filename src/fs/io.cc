@@ -8,6 +8,11 @@
 #include "fs/filesystem.h"
 
 namespace outboxfs::fs {
+namespace {
+
+constexpr int kMostMoves = 20;  // of an open file, during one read
+
+}  // namespace
 
 Result<ReadReply> Filesystem::Read(Call& call, uint64_t number, size_t size, uint64_t offset) {
   const auto handle = handles_.Get(number);
@@ -40,19 +45,24 @@ Result<ReadReply> Filesystem::Read(Call& call, uint64_t number, size_t size, uin
 
 Status Filesystem::ReadRemote(Call& call, Handle& handle, std::span<std::byte> out,
                               uint64_t offset) {
-  const auto path = PathOf(handle.node);
-  if (!path) return Fail(EIO, "deleted on the server");
-  const std::string server_path = ServerPathOf(*path);
   SlowLane lane(lane_, call);
-  if (auto same = CheckVersion(handle, *path, lane); !same) return same;
-  if (handle.reader.TryRead(server_path, out, offset)) return {};
-  const auto token = lane.Enter();
-  if (!token) return Fail(token.error());
-  const auto status = handle.reader.Read(server_path, handle.remote_size, out, offset, *token);
-  if (status) return {};
-  Error error = lane.Explain(status.error());
-  if (error.code != EINTR) error.code = EIO;
-  return Fail(error.Prepend("read " + *path));
+  for (int moves = 0;; ++moves) {
+    const auto server_path = ReadPathOf(handle.node);
+    if (!server_path) return Fail(server_path.error());
+    if (const auto path = PathOf(handle.node)) {
+      if (auto same = CheckVersion(handle, *path, lane); !same) return same;
+    }
+    if (handle.reader.TryRead(*server_path, out, offset)) return {};
+    const auto token = lane.Enter();
+    if (!token) return Fail(token.error());
+    const auto status = handle.reader.Read(*server_path, handle.remote_size, out, offset, *token);
+    if (status) return {};
+    // It may have been put aside just now, or be about to be.
+    if (moves < kMostMoves && MayHaveMoved(handle.node, *server_path)) continue;
+    Error error = lane.Explain(status.error());
+    if (error.code != EINTR) error.code = EIO;
+    return Fail(error.Prepend("read " + *server_path));
+  }
 }
 
 // What is read must be of one version from the first byte to the last. A listing that cannot be had

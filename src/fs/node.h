@@ -70,6 +70,8 @@ struct Node : std::enable_shared_from_this<Node> {
   cache::Identity version ABSL_GUARDED_BY(mu);
   std::optional<cache::Identity> cached_version ABSL_GUARDED_BY(mu);
 
+  // Its name is gone here, or about to go, but its bytes are read on (fs/holds.cc); 0: no.
+  cache::HoldId hold ABSL_GUARDED_BY(mu) = 0;
   // Which end of writing the last one of this file was (Filesystem::closes_).
   uint64_t closed_at ABSL_GUARDED_BY(mu) = 0;
   // The attributes that the kernel was told last.

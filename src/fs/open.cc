@@ -237,7 +237,10 @@ void Filesystem::DropHandle(const NodePtr& node, bool writable) {
       EndWriting(node->open);
       node->closed_at = ++closes_;
     }
-    if (--node->open.handles == 0) closed = std::exchange(node->open, OpenFile{});
+    if (--node->open.handles == 0) {
+      closed = std::exchange(node->open, OpenFile{});
+      LetGoOfHold(*node);
+    }
   }
   if (closed.backing_id > 0) passthrough_.Close(closed.backing_id);
 }

@@ -105,16 +105,31 @@ Result<bool> Filesystem::RemoveRemotely(const NodePtr& dir, const std::string& n
   cache::Intent intent{.what = found.facts->kind, .from = found.path};
   intent.source = found.identity();
   intent.source_item = found.overlay.item.id;
+  cache::HoldId read_on = 0;
   {
     WriterLock names(names_mu_);
     if (!StillTrue(dir, name, found)) return false;
+    read_on = HoldReaders(dir, name, found.path);
+    if (read_on != 0) {
+      intent.aside = remote::PassingName(device_tag_, rooms_.store.NewIno(), name);
+    }
     auto begun = BeginChange(std::move(intent));
-    if (!begun && begun.error().code == ESTALE) return false;  // an upload began just now
-    if (!begun) return Fail(begun.error());
+    if (!begun) {
+      EndHold(dir, name, read_on);
+      if (begun.error().code == ESTALE) return false;  // an upload began just now
+      return Fail(begun.error());
+    }
     intent = *std::move(begun);
   }
   const cache::ItemId held = Hold(found);
-  if (auto done = CarryOut(intent); !done) {
+  Status done = PutAside(intent, read_on);
+  if (done) {
+    done = CarryOut(intent);
+  } else if (const auto cancelled = CancelChange(intent); !cancelled) {
+    Log::Error("{}: {}", intent.from, cancelled.error().text);
+  }
+  if (!done) {
+    PutBack(intent, read_on);
     LetGo(dir, name, held);
     Error error = done.error();
     return Fail(error.Prepend("delete " + found.path));
@@ -145,16 +160,16 @@ Status Filesystem::CheckEmpty(const Found& found) {
 }
 
 bool Filesystem::CountsAsContent(const std::string& dir, const remote::Entry& entry) const {
+  if (IsAside(JoinPath(ServerPathOf(dir), entry.name))) return false;  // it will go
   if (IsTempName(entry.name)) {
     // Somebody's file on its way through a rename; an upload's leftover can be had again.
     return remote::IsPassingName(entry.name) || !remote::IsTempNameOf(device_tag_, entry.name);
   }
   // It is shown elsewhere, or an upload's that has yet to be placed: it will leave (deferred.cc).
-  const std::string folder = ServerPathOf(dir);
   if (!IsItsEntry(dir, entry.name)) return false;
   const cache::Overlay overlay = rooms_.store.Lookup(JoinPath(dir, entry.name));
   if (overlay.kind == cache::Overlay::Kind::kGone &&
-      rooms_.store.IsUploadingTo(JoinPath(folder, entry.name))) {
+      rooms_.store.IsUploadingTo(JoinPath(ServerPathOf(dir), entry.name))) {
     return false;
   }
   return overlay.kind != cache::Overlay::Kind::kGone ||

@@ -112,9 +112,15 @@ Result<bool> Filesystem::RenameHere(const Renaming& renaming) {
     if (rooms_.store.IsBusy(ServerPathOf(path))) return Fail(EBUSY, path);
   }
   const bool hide = from.on_server() || from.in_flight();
+  // Its old version is read on also when the upload of the new one has replaced it.
+  const cache::HoldId read_on =
+      to.on_server() ? HoldReaders(renaming.to_dir, renaming.to_name, to.path) : 0;
   const auto renamed = rooms_.store.Rename(from.path, to.path, hide, SeenIn(from));
-  if (!renamed && renamed.error().code == ESTALE) return false;  // an upload ended just now
-  if (!renamed) return Fail(renamed.error());
+  if (!renamed) {
+    EndHold(renaming.to_dir, renaming.to_name, read_on);
+    if (renamed.error().code == ESTALE) return false;  // an upload ended just now
+    return Fail(renamed.error());
+  }
   nodes_.Move(renaming.from_dir, renaming.from_name, renaming.to_dir, renaming.to_name);
   return true;
 }
@@ -123,22 +129,32 @@ Result<bool> Filesystem::RenameHere(const Renaming& renaming) {
 
 Result<bool> Filesystem::RenameRemotely(const Renaming& renaming) {
   cache::Intent intent = IntentOf(renaming);
+  cache::HoldId read_on = 0;
   {
     WriterLock names(names_mu_);
     if (!StillTrue(renaming.from_dir, renaming.from_name, renaming.from) ||
         !StillTrue(renaming.to_dir, renaming.to_name, renaming.to)) {
       return false;
     }
+    read_on = HoldReaders(renaming.to_dir, renaming.to_name, renaming.to.path);
     auto begun = BeginChange(std::move(intent));
-    if (!begun && begun.error().code == ESTALE) return false;  // an upload began just now
-    if (!begun) return Fail(begun.error());
+    if (!begun) {
+      EndHold(renaming.to_dir, renaming.to_name, read_on);
+      if (begun.error().code == ESTALE) return false;  // an upload began just now
+      return Fail(begun.error());
+    }
     intent = *std::move(begun);
+  }
+  if (intent.aside.empty()) {  // nothing of it is there any more
+    EndHold(renaming.to_dir, renaming.to_name, read_on);
+    read_on = 0;
   }
   // An upload that deletes the old version and puts the new one in its place is let through first;
   // any that begins later finds the names busy.
   const cache::ItemId source = renaming.from.overlay.item.id;
   if (!renaming.waited && renaming.from.is_item() && IsBeingPlaced(rooms_.store, source)) {
     renaming.waited = true;
+    EndHold(renaming.to_dir, renaming.to_name, read_on);
     if (auto dropped = CancelChange(intent); !dropped) return Fail(dropped.error());
     const auto news = rooms_.store.feed().Subscribe();
     const SteadyTime deadline = rooms_.clock.Now() + kCancelTime;
@@ -152,6 +168,7 @@ Result<bool> Filesystem::RenameRemotely(const Renaming& renaming) {
   Status status = RememberSource(renaming);
   if (status) status = KeepShowing(renaming.to_dir, renaming.to_name, renaming.to);
   if (status) status = PrepareTarget(renaming, held);
+  if (status) status = PutAside(intent, read_on);
   if (!status) {
     const auto cancelled = CancelChange(intent);
     if (!cancelled) Log::Error("{}: {}", intent.from, cancelled.error().text);
@@ -159,6 +176,7 @@ Result<bool> Filesystem::RenameRemotely(const Renaming& renaming) {
     status = CarryOut(intent);
   }
   if (status) return true;
+  PutBack(intent, read_on);
   LetGo(renaming.to_dir, renaming.to_name, held);
   Error error = status.error();
   if (options_.remote_folder == "/" && MeansOtherCloud(error.code) &&

@@ -84,7 +84,9 @@ Line MakeLine(const cache::Intent& rename) {
 std::vector<cache::Intent> Renames(const cache::Store& store) {
   if (!store.AnyDeferred()) return {};
   std::vector<cache::Intent> intents = store.Intents();
-  std::erase_if(intents, [](const cache::Intent& intent) { return !intent.deferred; });
+  std::erase_if(intents, [](const cache::Intent& intent) {
+    return !intent.deferred || intent.is_aside();
+  });
   return intents;
 }
 

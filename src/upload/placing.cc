@@ -55,6 +55,26 @@ Status CheckStillPlacing(const Rooms& rooms, const cache::Item& item) {
   return Fail(EAGAIN, "changed while it was being placed");
 }
 
+// Somebody reads it: it goes later (cache::Store::PutAside).
+Status PutOldAside(const Rooms& rooms, const std::string& target, const std::stop_token& stop) {
+  const std::string name =
+      remote::PassingName(rooms.device_tag, rooms.store.NewIno(), NameOf(target));
+  const std::string& folder = rooms.options.remote_folder;
+  const std::string from = ToMountPath(folder, target);
+  const std::string aside = JoinPath(ParentOf(from), name);
+  if (Status kept = rooms.store.PutAside(folder, from, aside); !kept) return kept;
+  const Status sent = rooms.names.Rename(target, name, stop);
+  rooms.dirs.Doubt(ParentOf(target), NameOf(target), true);
+  rooms.dirs.Doubt(ParentOf(target), name, false);
+  if (sent) return {};
+  const Result<ListingPtr> listing = rooms.List(ParentOf(target), rooms.clock.Now(), stop);
+  if (listing && (*listing)->Find(name) != nullptr) return {};
+  if (listing) {
+    if (Status back = rooms.store.PutBack(aside, from); !back) return back;
+  }
+  return Fail(Error(sent.error()).Prepend("put " + target + " aside"));
+}
+
 // The old entry makes room, if it is still the one that is meant to go. What it was; empty: nothing
 // stood there.
 using Removed = std::optional<cache::Identity>;
@@ -84,7 +104,9 @@ Result<Removed> RemoveOld(const Rooms& rooms, const cache::Item& item, const std
         Retry::kPark);
   }
   if (Status same = CheckStillPlacing(rooms, item); !same) return Fail(same.error());
-  if (Status gone = rooms.DeleteEntry(target, stop); !gone) return Fail(gone.error());
+  Status gone = rooms.IsReadOn(target) ? PutOldAside(rooms, target, stop)
+                                       : rooms.DeleteEntry(target, stop);
+  if (!gone) return Fail(gone.error());
   return Removed(identity);
 }
 

@@ -51,6 +51,11 @@ bool Rooms::IsAnothers(cache::ItemId item, const std::string& path) const {
   return store.Recall(mount_path).has_value();
 }
 
+bool Rooms::IsReadOn(const std::string& server_path) const {
+  const std::string remote = ToMountPath(options.remote_folder, server_path);
+  return !remote.empty() && store.IsHeld(remote);
+}
+
 Result<remote::ListingPtr> Rooms::List(const std::string& dir, SteadyTime not_before,
                                        const std::stop_token& stop) const {
   Result<remote::ListingPtr> listing = dirs.Refresh(dir, not_before, stop);

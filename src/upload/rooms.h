@@ -41,6 +41,9 @@ struct Rooms {
   // may be its only copy.
   bool IsAnothers(cache::ItemId item, const std::string& path) const;
 
+  // Somebody has the old version open that stands there (cache::Store::Hold).
+  bool IsReadOn(const std::string& server_path) const;
+
   // A forced listing begun at or after `not_before`.
   Result<remote::ListingPtr> List(const std::string& dir, SteadyTime not_before,
                                   const std::stop_token& stop) const;

@@ -91,6 +91,12 @@ class Posix : public ::testing::TestWithParam<Case> {
       EXPECT_EQ(diff.exit_code, 0) << when << ": " << diff.out << diff.err;
     }
   }
+  void ExpectNothingHidden() const {
+    EXPECT_TRUE(Eventually([&] {
+      const auto found = RunProgram({"find", mount_->cloud(), "-name", ".obx-*"});
+      return found.exit_code == 0 && found.out.empty();
+    }));
+  }
   static FileDescriptor Open(const std::string& dir, int flags, const std::string& name = "f") {
     FileDescriptor file(::open((dir + "/" + name).c_str(), flags | O_CLOEXEC, 0644));
     EXPECT_GE(file.get(), 0) << name << ": " << std::strerror(errno);
@@ -282,6 +288,39 @@ TEST_P(Posix, ReplacedWhileOpen) {
     answer += Answer(::pwrite(old.get(), "lost", 4, 0));
     return answer + ReadWholeFile(dir + "/old");
   });
+}
+
+// Not all of it is here.
+TEST_P(Posix, DeletedWhileOnlyTheServerHasIt) {
+  WriteFile(Here("remote"), Pattern(2 << 20, 5));
+  UploadAll();
+  FileDescriptor file = Open(mount_->path(), O_RDONLY, "remote");
+  std::string content(2 << 20, '?');
+  ASSERT_EQ(10, ::pread(file.get(), content.data(), 10, 0));
+  ASSERT_EQ(0, ::unlink(Here("remote").c_str()));
+  EXPECT_FALSE(fs::exists(Here("remote")));
+  EXPECT_FALSE(fs::exists(mount_->cloud() + "/remote"));
+  ASSERT_EQ(2 << 20, ::pread(file.get(), content.data(), content.size(), 0));
+  EXPECT_TRUE(content == Pattern(2 << 20, 5));
+  file = FileDescriptor();
+  ExpectNothingHidden();
+}
+
+TEST_P(Posix, ReplacedWhileOnlyTheServerHasIt) {
+  WriteFile(Here("remote"), Pattern(2 << 20, 5));
+  UploadAll();
+  FileDescriptor file = Open(mount_->path(), O_RDONLY, "remote");
+  std::string content(2 << 20, '?');
+  ASSERT_EQ(10, ::pread(file.get(), content.data(), 10, 0));
+  WriteFile(Here("newer"), "newer");
+  ASSERT_EQ(0, ::rename(Here("newer").c_str(), Here("remote").c_str()));
+  UploadAll();  // the old version makes room
+  EXPECT_EQ(ReadWholeFile(mount_->cloud() + "/remote"), "newer");
+  ASSERT_EQ(2 << 20, ::pread(file.get(), content.data(), content.size(), 0));
+  EXPECT_TRUE(content == Pattern(2 << 20, 5));
+  EXPECT_EQ(ReadWholeFile(Here("remote")), "newer");
+  file = FileDescriptor();
+  ExpectNothingHidden();
 }
 
 TEST_P(Posix, LocksBetweenProcesses) {

@@ -192,9 +192,6 @@ void RunSeeds(Plan plan) {
   std::printf("%llu calls compared, %llu tried again after a fault, %llu deferred\n",
               static_cast<unsigned long long>(calls), static_cast<unsigned long long>(repeated),
               static_cast<unsigned long long>(deferred));
-  if (plan.moving) {
-    EXPECT_GT(deferred, 0U);
-  }
 }
 
 TEST(RandomTest, AGoodServer) { RunSeeds({.operations = 300}); }
