@@ -140,9 +140,9 @@ struct Intent {
   bool deferred = false;
   bool begun = false;  // deferred: the server may have been told
   // Names under which things stand meanwhile; empty: never.
-  std::string passing;             // the source, on its way to another directory under another name
-  std::string aside;  // the replaced target, until the source stands in its place; a removed file
-                      // that is read on
+  std::string passing;  // the source, on its way to another directory under another name
+  std::string aside;    // the replaced target, until the source stands in its place; a removed file
+                        // that is read on
   std::optional<Identity> source;  // what the server had at `from`
   std::optional<Identity> target;  // ... at `to`; nullopt: nothing is replaced there
   ItemId source_item = 0;          // what was staged at `from`; 0: nothing
@@ -155,9 +155,7 @@ struct Intent {
 
   bool under_way() const { return !deferred || begun; }
   // Of a file that was put aside for its readers (Store::PutAside): its name is nobody else's.
-  bool is_aside() const {
-    return deferred && kind == Kind::kRemove && what == ItemKind::kFile;
-  }
+  bool is_aside() const { return deferred && kind == Kind::kRemove && what == ItemKind::kFile; }
 };
 
 }  // namespace outboxfs::cache

@@ -1,6 +1,6 @@
-// Where the server has what was renamed or removed here and is to be renamed or removed there later:
-// deferred intents (item.h). Mount paths and remote paths are of one form; without deferred intents they are equal.
-// Pure.
+// Where the server has what was renamed or removed here and is to be renamed or removed there
+// later: deferred intents (item.h). Mount paths and remote paths are of one form; without deferred
+// intents they are equal. Pure.
 #pragma once
 
 #include <string>

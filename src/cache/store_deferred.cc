@@ -79,9 +79,9 @@ Status StoreImpl::DeferRename(Intent intent, const std::optional<Seen>& seen) {
     auto gone = PrepareDeferred(intent);
     if (!gone) return Fail(gone.error());
     // One that was deferred before goes on, to the newer name.
-    const bool known = std::any_of(
-        intents_.begin(), intents_.end(),
-        [&](const Intent& other) { return other.deferred && other.to == intent.from; });
+    const bool known = std::any_of(intents_.begin(), intents_.end(), [&](const Intent& other) {
+      return other.deferred && other.to == intent.from;
+    });
     const Also also = [&]() -> Status {
       mu_.AssertHeld();
       return known ? Status() : journal_->PutIntent(intent);
@@ -270,7 +270,8 @@ StoreImpl::CarriedRows StoreImpl::CarryUploads(const Intent& intent) const {
     const Row& row = record->row;
     if (row.upload_generation == 0 || !IsAtOrBeneath(row.rare().upload_path, from)) continue;
     Row next = row;
-    next.EditRare([&](RareFields& rare) { rare.upload_path = Carried(rare.upload_path, from, to); });
+    next.EditRare(
+        [&](RareFields& rare) { rare.upload_path = Carried(rare.upload_path, from, to); });
     carried.rows.emplace_back(record.get(), std::move(next));
   }
   return carried;

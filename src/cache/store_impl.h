@@ -310,8 +310,7 @@ class StoreImpl final : public Store, private SealHost, private KeeperHost {
     Moved rows;
   };
   Result<GoneRow> PrepareDeferred(Intent& intent) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
-  bool HoldsDeferredLocked(const std::string& remote_path) const
-      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  bool HoldsDeferredLocked(const std::string& remote_path) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   void NoteDeferred() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   bool IsUploadingInLocked(const std::string& server_dir) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   bool IsUploading(const std::function<bool(const std::string&)>& concerns) const
@@ -322,14 +321,14 @@ class StoreImpl final : public Store, private SealHost, private KeeperHost {
   void PublishReleased(const std::vector<Intent>& before) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   CarriedRows CarryUploads(const Intent& intent) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   Status JournalCarried(const CarriedRows& carried) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
-  void ApplyCarried(const Intent& intent, const CarriedRows& carried) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  void ApplyCarried(const Intent& intent, const CarriedRows& carried)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   void CarryOver(const Intent& intent) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   std::vector<Intent> MovedIntents(const std::string& from, const std::string& to) const
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
 
   // ---- store_holds.cc
-  void MoveHolds(const std::string& from, const std::string& to)
-      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  void MoveHolds(const std::string& from, const std::string& to) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
 
   // ---- store_intents.cc
   uint64_t NextIntentId() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
@@ -377,7 +376,7 @@ class StoreImpl final : public Store, private SealHost, private KeeperHost {
   std::unique_ptr<Journal> journal_ ABSL_PT_GUARDED_BY(mu_);  // the pointer: constant after Start
   std::unordered_map<ItemId, std::unique_ptr<Record>> items_ ABSL_GUARDED_BY(mu_);
   Names names_ ABSL_GUARDED_BY(mu_);
-  std::vector<Intent> intents_ ABSL_GUARDED_BY(mu_);   // oldest first; a handful
+  std::vector<Intent> intents_ ABSL_GUARDED_BY(mu_);          // oldest first; a handful
   std::map<HoldId, std::string> holds_ ABSL_GUARDED_BY(mu_);  // remote paths
   HoldId last_hold_ ABSL_GUARDED_BY(mu_) = 0;
   std::atomic<bool> any_deferred_ = false;             // of them; changed with them

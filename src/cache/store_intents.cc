@@ -65,9 +65,7 @@ Result<Intent> StoreImpl::BeginIntent(Intent intent) {
   return intent;
 }
 
-uint64_t StoreImpl::NextIntentId() const {
-  return intents_.empty() ? 1 : intents_.back().id + 1;
-}
+uint64_t StoreImpl::NextIntentId() const { return intents_.empty() ? 1 : intents_.back().id + 1; }
 
 Status StoreImpl::CheckNoCollision(const Intent& intent) const {
   for (const Intent& other : intents_) {
@@ -94,9 +92,8 @@ std::vector<Intent>::iterator StoreImpl::FindIntent(uint64_t id) {
 }
 
 std::vector<Intent>::iterator StoreImpl::FindDeferredTo(const std::string& path) {
-  return std::find_if(intents_.begin(), intents_.end(), [&](const Intent& intent) {
-    return intent.deferred && intent.to == path;
-  });
+  return std::find_if(intents_.begin(), intents_.end(),
+                      [&](const Intent& intent) { return intent.deferred && intent.to == path; });
 }
 
 Status StoreImpl::DropIntent(uint64_t id) {

@@ -12,7 +12,8 @@
 
 namespace outboxfs::fs {
 
-// Full server paths of the names of an intent that is under way. All but `from` are empty where the intent has none.
+// Full server paths of the names of an intent that is under way. All but `from` are empty where the
+// intent has none.
 struct Places {
   std::string from;
   std::string to;

@@ -226,9 +226,9 @@ Status Filesystem::RemoveAtLast(const cache::Intent& intent) {
   const auto counts = [this](const remote::EntryPtr& entry) {
     return remote::IsPassingName(entry->name) || !remote::IsTempNameOf(device_tag_, entry->name);
   };
-  const bool filled = *inside && ((*inside)->refused > 0 ||
-                                  std::any_of((*inside)->entries.begin(), (*inside)->entries.end(),
-                                              counts));
+  const bool filled =
+      *inside && ((*inside)->refused > 0 ||
+                  std::any_of((*inside)->entries.begin(), (*inside)->entries.end(), counts));
   if (!filled) return CarryOut(*begun);
   Log::Notice("{} is not empty any more on the server: it stays", at);
   Status done = rooms_.store.GiveUpDeferred(intent.id);

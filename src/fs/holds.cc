@@ -88,8 +88,7 @@ void Filesystem::PutBack(const cache::Intent& intent, cache::HoldId hold) {
   if (hold == 0 || undecided) return;
   const bool removed = intent.kind == cache::Intent::Kind::kRemove;
   const std::string& from = removed ? intent.remote_from : intent.remote_to;
-  const auto back =
-      rooms_.store.PutBack(JoinPath(cache::ParentOf(from), intent.aside), from);
+  const auto back = rooms_.store.PutBack(JoinPath(cache::ParentOf(from), intent.aside), from);
   if (!back) Log::Warning("{}: {}", from, back.error().text);
 }
 

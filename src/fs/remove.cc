@@ -66,8 +66,8 @@ Status Filesystem::RemoveChild(Call& call, cache::Ino parent, const std::string&
     if (is_dir) {
       if (auto status = CheckEmpty(*found); !status) return status;
     }
-    const auto removed = found->on_server() ? RemoveThere(*dir, name, *found)
-                                            : RemoveHere(*dir, name, *found);
+    const auto removed =
+        found->on_server() ? RemoveThere(*dir, name, *found) : RemoveHere(*dir, name, *found);
     if (!removed && removed.error().code == EBUSY) {
       if (auto status = AwaitOtherChange(lane); !status) return status;
       continue;

@@ -53,7 +53,7 @@ Status Filesystem::Rename(Call& call, cache::Ino from_dir, const std::string& fr
     if (auto status = LookAtRename(renaming, lane); !status) return status;
     if (renaming.from.path == renaming.to.path) return {};
     if (auto status = CheckRename(renaming, flags); !status) return status;
-    const auto renamed = !renaming.remote      ? RenameHere(renaming)
+    const auto renamed = !renaming.remote     ? RenameHere(renaming)
                          : MustWait(renaming) ? RenameLater(renaming)
                                               : RenameRemotely(renaming);
     if (!renamed && renamed.error().code == EBUSY) {
@@ -76,9 +76,8 @@ Status Filesystem::LookAtRename(Renaming& renaming, SlowLane& lane) {
   if (!to) return Fail(to.error());
   renaming.from = *std::move(from);
   renaming.to = *std::move(to);
-  renaming.from_uploading =
-      renaming.from.in_flight() &&
-      renaming.from.overlay.item.upload_path == ServerPathOf(renaming.from.path);
+  renaming.from_uploading = renaming.from.in_flight() && renaming.from.overlay.item.upload_path ==
+                                                             ServerPathOf(renaming.from.path);
   // What was kept there to be overwritten goes along, if it shows already.
   const bool placed_later = renaming.from_uploading && !renaming.from.overlay.item.kept;
   renaming.remote = renaming.from.on_server() && !placed_later;

@@ -2,9 +2,9 @@
 
 #include <dirent.h>
 #include <fcntl.h>
+#include <strings.h>
 #include <sys/file.h>
 #include <sys/stat.h>
-#include <strings.h>
 #include <sys/statvfs.h>
 #include <unistd.h>
 

@@ -114,8 +114,8 @@ struct Knobs {
   bool push_upload_details = true;  // ... with uploadFileStatusChanges
 
   // The server as a whole.
-  bool ignore_case = false;    // "A" and "a" are one name; the folder shows the first one
-  std::string refused_chars;   // names with any of these are refused
+  bool ignore_case = false;   // "A" and "a" are one name; the folder shows the first one
+  std::string refused_chars;  // names with any of these are refused
   bool virtual_root = false;  // "/" holds cloud accounts only and is read-only
   bool system_ready = true;
   std::string token_root;          // folder that the tokens are restricted to; empty: they are not

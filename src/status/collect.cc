@@ -84,9 +84,8 @@ Line MakeLine(const cache::Intent& rename) {
 std::vector<cache::Intent> Renames(const cache::Store& store) {
   if (!store.AnyDeferred()) return {};
   std::vector<cache::Intent> intents = store.Intents();
-  std::erase_if(intents, [](const cache::Intent& intent) {
-    return !intent.deferred || intent.is_aside();
-  });
+  std::erase_if(intents,
+                [](const cache::Intent& intent) { return !intent.deferred || intent.is_aside(); });
   return intents;
 }
 
@@ -118,8 +117,8 @@ bool IsAtOrBelow(const std::string& path, const std::string& dir) {
 }
 
 bool IsAtOrBelowAny(const std::string& path, const std::vector<std::string>& paths) {
-  return paths.empty() || std::any_of(paths.begin(), paths.end(),
-                                      [&](auto& dir) { return IsAtOrBelow(path, dir); });
+  return paths.empty() ||
+         std::any_of(paths.begin(), paths.end(), [&](auto& dir) { return IsAtOrBelow(path, dir); });
 }
 
 Snapshot Collect(const Rooms& rooms, const About& about, size_t limit) {

@@ -144,9 +144,8 @@ bool Agenda::WaitsForParked(const Slot& slot) const {
 size_t Agenda::CountStuck(bool renames_stuck) const {
   size_t stuck = 0;
   for (const auto& [id, slot] : tasks_) {
-    const bool held = slot.where == Where::kTimer &&
-                      (slot.task.phase == Phase::kHeld ||
-                       (renames_stuck && slot.task.awaits_rename));
+    const bool held = slot.where == Where::kTimer && (slot.task.phase == Phase::kHeld ||
+                                                      (renames_stuck && slot.task.awaits_rename));
     if (held || (slot.where == Where::kBlocked && WaitsForParked(slot))) ++stuck;
   }
   return stuck;

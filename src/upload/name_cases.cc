@@ -21,11 +21,11 @@ std::string FoldCase(std::string name) {
 
 const remote::Entry* FindOtherCase(const remote::Listing& listing, const std::string& name) {
   const std::string folded = FoldCase(name);
-  const auto found = std::find_if(
-      listing.entries.begin(), listing.entries.end(), [&](const remote::EntryPtr& entry) {
-        return entry->name.size() == name.size() && entry->name != name &&
-               FoldCase(entry->name) == folded;
-      });
+  const auto found = std::find_if(listing.entries.begin(), listing.entries.end(),
+                                  [&](const remote::EntryPtr& entry) {
+                                    return entry->name.size() == name.size() &&
+                                           entry->name != name && FoldCase(entry->name) == folded;
+                                  });
   return found == listing.entries.end() ? nullptr : found->get();
 }
 

@@ -23,8 +23,8 @@ class NameCases {
  public:
   // EEXIST (kPark): the server has another name for what `path` would be. `listing`: of its
   // directory. May ask the server.
-  Status Check(remote::NamespaceApi& names, const remote::Listing& listing,
-               const std::string& path, const std::stop_token& stop);
+  Status Check(remote::NamespaceApi& names, const remote::Listing& listing, const std::string& path,
+               const std::stop_token& stop);
 
  private:
   Mutex mu_;

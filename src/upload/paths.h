@@ -19,8 +19,8 @@ std::string ToServerPath(std::string_view remote_folder, std::string_view mount_
 std::string ToMountPath(std::string_view remote_folder, std::string_view server_path);
 
 // Where a result stands if a directory above it was renamed with it inside: in that of `target`,
-// the item's path by now (empty: it has none), under its own name already or under its temporary one. Empty: nowhere
-// else.
+// the item's path by now (empty: it has none), under its own name already or under its temporary
+// one. Empty: nowhere else.
 std::string NewPlace(const std::string& uploaded_to, const std::string& target);
 
 using remote::DeviceTag;

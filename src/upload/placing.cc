@@ -104,8 +104,8 @@ Result<Removed> RemoveOld(const Rooms& rooms, const cache::Item& item, const std
         Retry::kPark);
   }
   if (Status same = CheckStillPlacing(rooms, item); !same) return Fail(same.error());
-  Status gone = rooms.IsReadOn(target) ? PutOldAside(rooms, target, stop)
-                                       : rooms.DeleteEntry(target, stop);
+  Status gone =
+      rooms.IsReadOn(target) ? PutOldAside(rooms, target, stop) : rooms.DeleteEntry(target, stop);
   if (!gone) return Fail(gone.error());
   return Removed(identity);
 }

@@ -15,8 +15,9 @@ class UploaderImpl final : public Uploader {
                remote::DirCache& dirs, const Clock& clock, UploadOptions options)
       : options_(std::move(options)),
         queue_(uploads, clock),
-        rooms_{store, uploads, names,    dirs, queue_,
-               cases_, clock,  options_, DeviceTag(store.device_id())},
+        rooms_{store, uploads,  names,
+               dirs,  queue_,   cases_,
+               clock, options_, DeviceTag(store.device_id())},
         scheduler_(rooms_) {}
 
   UploaderStatus Snapshot() const override { return scheduler_.Snapshot(); }

@@ -28,8 +28,8 @@ void TellCache(const Rooms& rooms, const std::string& dir, const remote::Listing
   rooms.store.Reconcile(mount_dir, listing.begun, names);
 }
 
-// What uploads of ours left whose items are gone by now: a cancel that came to nothing, a result that
-// a lagging listing did not show when it was to be cleaned up.
+// What uploads of ours left whose items are gone by now: a cancel that came to nothing, a result
+// that a lagging listing did not show when it was to be cleaned up.
 void RemoveOrphans(const Rooms& rooms, const std::string& dir, const remote::Listing& listing,
                    const std::stop_token& stop) {
   for (const remote::EntryPtr& entry : listing.entries) {

@@ -121,9 +121,11 @@ TEST_F(DeferredTest, WhatIsAboveMayBeRenamedFirst) {
   const Item file = Uploading("/x/d/f");
   Defer("/x/d", "/x/e");
   ASSERT_OK(store_->MarkDone(file.id, 1, "/x/e/f", {.size = file.size}));
-  const auto above = store_->BeginIntent(
-      {.kind = Intent::Kind::kRename, .what = ItemKind::kDir, .folder = "/cloud", .from = "/x",
-       .to = "/y"});
+  const auto above = store_->BeginIntent({.kind = Intent::Kind::kRename,
+                                          .what = ItemKind::kDir,
+                                          .folder = "/cloud",
+                                          .from = "/x",
+                                          .to = "/y"});
   ASSERT_OK(above);
   ASSERT_OK(store_->FinishIntent(above->id, Store::Caller::kWaits));
   ASSERT_EQ(1U, store_->Intents().size());
@@ -138,8 +140,8 @@ TEST_F(DeferredTest, ARemovedDirectoryNeedsNoRename) {
   Defer("/d", "/e");
   ASSERT_OK(store_->Remove("/e/f", true));
   ASSERT_OK(store_->ForgetRemoved(file.id));
-  const auto removal = store_->BeginIntent(
-      {.what = ItemKind::kDir, .folder = "/cloud", .from = "/e"});
+  const auto removal =
+      store_->BeginIntent({.what = ItemKind::kDir, .folder = "/cloud", .from = "/e"});
   ASSERT_OK(removal);
   EXPECT_EQ("/d", removal->remote_from);
   ASSERT_OK(store_->FinishIntent(removal->id, Store::Caller::kWaits));
@@ -154,8 +156,7 @@ TEST_F(DeferredTest, WhatItIsStillInIsNotRemoved) {
   Defer("/x/d", "/e");
   EXPECT_ERROR(ESTALE,
                store_->BeginIntent({.what = ItemKind::kDir, .folder = "/cloud", .from = "/x"}));
-  ASSERT_OK(
-      store_->DeferRemoval({.what = ItemKind::kDir, .folder = "/cloud", .from = "/x"}, {}));
+  ASSERT_OK(store_->DeferRemoval({.what = ItemKind::kDir, .folder = "/cloud", .from = "/x"}, {}));
   EXPECT_EQ(Overlay::Kind::kGone, Kind("/x"));
   EXPECT_ERROR(EBUSY, store_->BeginDeferred(store_->Intents()[1].id, "", ""));
 }
@@ -164,8 +165,7 @@ TEST_F(DeferredTest, ARemovalWaitsForWhatIsOnItsWayOut) {
   RememberDir("/x");
   const Item file = Uploading("/x/f");
   ASSERT_OK(store_->Rename("/x/f", "/f", true));
-  ASSERT_OK(
-      store_->DeferRemoval({.what = ItemKind::kDir, .folder = "/cloud", .from = "/x"}, {}));
+  ASSERT_OK(store_->DeferRemoval({.what = ItemKind::kDir, .folder = "/cloud", .from = "/x"}, {}));
   const uint64_t id = store_->Intents()[0].id;
   EXPECT_ERROR(EBUSY, store_->BeginDeferred(id, "", ""));
   const Item anew = SealedFile("/x", "a file of that name");
@@ -186,8 +186,7 @@ TEST_F(DeferredTest, WhatIsGivenUpShowsAgain) {
   RememberDir("/x");
   Uploading("/x/f");
   ASSERT_OK(store_->Rename("/x/f", "/f", true));
-  ASSERT_OK(
-      store_->DeferRemoval({.what = ItemKind::kDir, .folder = "/cloud", .from = "/x"}, {}));
+  ASSERT_OK(store_->DeferRemoval({.what = ItemKind::kDir, .folder = "/cloud", .from = "/x"}, {}));
   ASSERT_OK(store_->GiveUpDeferred(store_->Intents()[0].id));
   EXPECT_EQ(Overlay::Kind::kNone, Kind("/x"));
   EXPECT_EQ("/x", store_->RemotePathOf("/x"));

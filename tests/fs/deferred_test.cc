@@ -8,9 +8,7 @@ namespace {
 
 class DeferredTest : public FilesystemTest {
  protected:
-  void SetUp() override {
-    Begin("/cloud");
-  }
+  void SetUp() override { Begin("/cloud"); }
   void Begin(const std::string& folder) {
     Open({.remote_folder = folder});
     names_.AddDir("/cloud");

@@ -200,8 +200,7 @@ class FilesystemTest : public ::testing::Test {
   }
   // What the uploader does, without it.
   void StartUpload(const cache::Item& item, const std::string& upload_path) {
-    const auto marked =
-        store_->MarkStarting(item.id, item.generation, upload_path, std::nullopt);
+    const auto marked = store_->MarkStarting(item.id, item.generation, upload_path, std::nullopt);
     ASSERT_TRUE(marked) << marked.error().text;
     ASSERT_TRUE(store_->MarkStarted(item.id, item.generation, "upload"));
   }

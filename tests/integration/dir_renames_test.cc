@@ -101,15 +101,14 @@ TEST_P(DirRenames, WhatComesAfterwardsWaitsAndArrives) {
   WriteFile(Here("/series/1/sub/file"), "in a new directory");
   fs::create_directory(Here("/series/one"));
   WriteFile(Here("/series/one/running"), "another file of the old name");
-  const std::map<std::string, std::string> tree = {
-      {"1", "/"},
-      {"1/done", "uploaded before"},
-      {"1/running", content_},
-      {"1/later", "written to the new name"},
-      {"1/sub", "/"},
-      {"1/sub/file", "in a new directory"},
-      {"one", "/"},
-      {"one/running", "another file of the old name"}};
+  const std::map<std::string, std::string> tree = {{"1", "/"},
+                                                   {"1/done", "uploaded before"},
+                                                   {"1/running", content_},
+                                                   {"1/later", "written to the new name"},
+                                                   {"1/sub", "/"},
+                                                   {"1/sub/file", "in a new directory"},
+                                                   {"one", "/"},
+                                                   {"one/running", "another file of the old name"}};
   EXPECT_TRUE(TreeOf(Here("/series")) == tree) << NamesOf(TreeOf(Here("/series")));
   KillIfAsked();
   EXPECT_TRUE(TreeOf(Here("/series")) == tree) << NamesOf(TreeOf(Here("/series")));

@@ -198,8 +198,8 @@ TEST_P(Posix, PreallocatedPunchedAndZeroed) {
     answer += Answer(static_cast<int64_t>(::lseek(file.get(), 0, SEEK_END)));
     answer += Answer(::fallocate(file.get(), 0, 0, 400'000));
     answer += Answer(static_cast<int64_t>(::lseek(file.get(), 0, SEEK_END)));
-    answer += Answer(
-        ::fallocate(file.get(), FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 1000, 20'000));
+    answer +=
+        Answer(::fallocate(file.get(), FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 1000, 20'000));
     answer += Answer(::fallocate(file.get(), FALLOC_FL_ZERO_RANGE, 30'000, 5000));
     return answer;
   });

@@ -100,7 +100,8 @@ class Run {
     fs::copy(server_.Local("/work"), model_.path(), fs::copy_options::recursive);
   }
   void Step() {
-    if (plan_.chaos && random_.Percent(plan_.moving ? 25 : 6)) twin_->Note("server: " + chaos_.Stir());
+    if (plan_.chaos && random_.Percent(plan_.moving ? 25 : 6))
+      twin_->Note("server: " + chaos_.Stir());
     walk_->Step();
     if (random_.Percent(2)) twin_->CompareTrees(random_.Percent(50));
     if (random_.Below(1000) < 8) ExpectUploaded(false);
@@ -114,7 +115,8 @@ class Run {
     twin_->Note("wait for the uploads");
     chaos_.Calm();
     const Finished retried = mount_->Outboxfs({"retry", mount_->path()});
-    const Finished waited = mount_->WaitUploaded();
+    // Longer than a lying server is believed to lag (UploadOptions::verify_patience).
+    const Finished waited = mount_->WaitUploaded("240s");
     if (waited.exit_code != 0) {
       return twin_->Differs("not uploaded: " + waited.err + mount_->Status(".items"));
     }

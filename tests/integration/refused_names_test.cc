@@ -25,8 +25,8 @@ class RefusedNames : public ::testing::Test {
   void Start(Knobs knobs) {
     server_ = std::make_unique<TestServer>(std::move(knobs));
     fs::create_directory(There(""));
-    mount_ = std::make_unique<ProgramMount>(test::MountSpec{
-        .remote = (*server_)->endpoint() + "/work", .token = (*server_)->token()});
+    mount_ = std::make_unique<ProgramMount>(
+        test::MountSpec{.remote = (*server_)->endpoint() + "/work", .token = (*server_)->token()});
     ASSERT_TRUE(mount_->ok()) << mount_->error();
   }
   std::string Here(const std::string& path) const { return mount_->path() + path; }

@@ -280,9 +280,8 @@ TEST_P(RenameMatrix, EndsAsOneFileUnderTheNewName) {
   EXPECT_EQ(NamesThere(), names);
   EXPECT_TRUE(ReadWholeFile(There(FileOf("/new"))) == expected);
   const bool target_may_be_sent = target_ == Target::kStaged || target_ == Target::kUploading;
-  const uint64_t sent_once =
-      (when_ == When::kEvicted ? 0 : expected.size()) +
-      (target_may_be_sent ? kTargetSize : 0) + (killed_ ? kSlack : 0);
+  const uint64_t sent_once = (when_ == When::kEvicted ? 0 : expected.size()) +
+                             (target_may_be_sent ? kTargetSize : 0) + (killed_ ? kSlack : 0);
   EXPECT_LE(Received() - before, sent_once);
 }
 

@@ -99,7 +99,8 @@ class Chaos {
     if (random_.Percent(20)) knobs.outcome = server::Outcome::kErrorThenFinish;
     if (random_.Percent(10)) knobs.pause_midway = server::Millis(random_.Between(1, 200));
     if (random_.Percent(20)) knobs.max_running = 1;
-    if (random_.Percent(lingering_ ? 70 : 20)) knobs.hold = static_cast<server::Phase>(random_.Between(1, 4));
+    if (random_.Percent(lingering_ ? 70 : 20))
+      knobs.hold = static_cast<server::Phase>(random_.Between(1, 4));
     knobs.push_changes = random_.Percent(80);
     if (random_.Percent(20)) knobs.reply_delay = server::Millis(random_.Between(1, 20));
     server_->SetKnobs(knobs);

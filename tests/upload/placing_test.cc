@@ -33,8 +33,8 @@ class PlacingTest : public ::testing::Test {
     remote::DirCache dirs(names_, RealClock(), std::chrono::minutes(5));
     upload::ServerQueue queue(uploads_, RealClock());
     upload::NameCases cases;
-    const upload::Rooms rooms{room_.store(), uploads_,    names_,          dirs,
-                              queue,         cases,       RealClock(), room_.options(), "tag"};
+    const upload::Rooms rooms{room_.store(), uploads_,    names_,          dirs, queue,
+                              cases,         RealClock(), room_.options(), "tag"};
     std::string step_to;
     return upload::Place(rooms, {item.id, item.generation}, step_to, {});
   }
