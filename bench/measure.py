@@ -21,6 +21,8 @@ import sys
 import tempfile
 import time
 
+GIGABIT = 118_000_000  # bytes per second
+SLOW_BYTES = 256 << 20
 GIB = 1 << 30
 SMALL_FILES = 5000
 TREE_FILES = 2000
@@ -183,6 +185,7 @@ def tree_size(top):
 class Outboxfs(Mounted):
     name = "outboxfs"
     flags = ()
+    server_flags = ()
     write_back = WRITE_BACK
 
     def available(self):
@@ -203,7 +206,8 @@ class Outboxfs(Mounted):
         with open(base / "server.log", "wb") as log:
             server = Process(subprocess.Popen(
                 [str(self.program()), "serve", str(base / "cloud"), "--listen", "127.0.0.1:0",
-                 "--token-file", str(base / "token"), "--ready-file", str(base / "address")],
+                 "--token-file", str(base / "token"), "--ready-file", str(base / "address"),
+                 *self.server_flags],
                 stdout=log, stderr=log, stdin=subprocess.DEVNULL))
         try:
             wait_for((base / "address").exists, "the reference server")
@@ -279,6 +283,18 @@ def upload_figures(system, target):
     return figures
 
 
+def timed_reads(system, target):
+    """Of /read on the server: by curl, and through the mount."""
+    base = target.parent
+    address = (base / "address").read_text().split()[0]
+    url = run(system.options.build / "bench/download_url", address, base / "token", "/read").strip()
+    run("curl", "-fsS", "-o", "/dev/null", url)  # the server's disk is warm for both
+    curl = timed(lambda: run("curl", "-fsS", "-o", "/dev/null", url))
+    wait_for((target / "read").exists, "the file to show")
+    read = timed(lambda: run("dd", f"if={target / 'read'}", "of=/dev/null", "bs=1M", "status=none"))
+    return curl, read
+
+
 def download_figures(system, target):
     """A file and a large directory that came to the server by somebody else's hand, as after a restart:
     neither the kernel nor the mount knows anything of them yet."""
@@ -289,12 +305,7 @@ def download_figures(system, target):
     for i in range(LISTED_FILES):
         (many / f"file-{i:06}").touch()
     settle()
-    address = (base / "address").read_text().split()[0]
-    url = run(system.options.build / "bench/download_url", address, base / "token", "/read").strip()
-    run("curl", "-fsS", "-o", "/dev/null", url)  # the server's disk is warm for both
-    curl = timed(lambda: run("curl", "-fsS", "-o", "/dev/null", url))
-    wait_for((target / "read").exists, "the file to show")
-    read = timed(lambda: run("dd", f"if={target / 'read'}", "of=/dev/null", "bs=1M", "status=none"))
+    curl, read = timed_reads(system, target)
     return {
         "read of 1 GiB from the server (s)": read,
         "… by curl (s)": curl,
@@ -311,6 +322,26 @@ def measure_download(system, place):
             return download_figures(system, target)
     finally:
         shutil.rmtree(place)
+
+
+def measure_slow_download(system, place):
+    """From a server that is as far away as a network of one gigabit: what most people have."""
+    place.mkdir()
+    system.server_flags = ("--knob", f"download_rate={GIGABIT}")
+    try:
+        with system.mounted(place) as target:
+            base = target.parent
+            with open(system.options.fresh, "rb") as fresh, open(base / "cloud" / "read", "wb") as copy:
+                copy.write(fresh.read(SLOW_BYTES))
+            curl, read = timed_reads(system, target)
+    finally:
+        system.server_flags = ()
+        shutil.rmtree(place)
+    return {
+        f"read of {SLOW_BYTES >> 20} MiB at one gigabit (s)": read,
+        "… by curl, too (s)": curl,
+        "… speed as a part of curl's, too": curl / read,
+    }
 
 
 def measure_upload(system, place):
@@ -360,6 +391,8 @@ def measure(systems, options, base):
                 figures |= measure_upload(system, place)
                 say(f"round {number + 1} of {options.rounds}: {system.name}: download_figures")
                 figures |= measure_download(system, place)
+                say(f"round {number + 1} of {options.rounds}: {system.name}: slow_download_figures")
+                figures |= measure_slow_download(system, place)
             for figure, value in figures.items():
                 results[system.name].setdefault(figure, []).append(value)
     return results

@@ -292,7 +292,8 @@ void StoreImpl::ApplyCarried(const Intent& intent, const CarriedRows& carried) {
   for (const Intent& other : carried.intents) *FindIntent(other.id) = other;
   for (const auto& [record, next] : carried.rows) {
     Row row = record->row;
-    row.EditRare([&](RareFields& rare) { rare.upload_path = next.rare().upload_path; });
+    const std::string& path = next.rare().upload_path;
+    row.EditRare([&path](RareFields& rare) { rare.upload_path = path; });
     Apply(*record, std::move(row));
   }
 }

@@ -65,7 +65,7 @@ Status StoreImpl::PutBack(const std::string& aside, const std::string& remote_pa
 // Beneath too: of a directory that is renamed on the server.
 void StoreImpl::MoveHolds(const std::string& from, const std::string& to) {
   for (auto& [id, path] : holds_) {
-    if (IsAtOrBeneath(path, from)) path = to + path.substr(from.size());
+    if (IsAtOrBeneath(path, from)) path.replace(0, from.size(), to);
   }
 }
 

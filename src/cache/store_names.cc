@@ -153,8 +153,10 @@ Status StoreImpl::RemoveLocked(const std::string& path, const std::optional<Gone
   });
   if (!done) return done;
   if (deferred != intents_.end()) {
+    const std::vector<Intent> before = intents_;
     intents_.erase(deferred);
     NoteDeferred();
+    PublishReleased(before);
   }
   if (record != nullptr) ApplyRemoval(*record, doomed);
   if (!keep_behind) {

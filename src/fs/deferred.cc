@@ -73,7 +73,7 @@ Result<bool> Filesystem::RenameLater(const Renaming& renaming) {
   }
   // Replaced: an empty directory, or a file at a name that the server has free.
   if (to.on_server()) {
-    const auto removed = RemoveThere(renaming.to_dir, renaming.to_name, to);
+    auto removed = RemoveThere(renaming.to_dir, renaming.to_name, to);
     if (!removed) return removed;
     return false;
   }
@@ -177,7 +177,7 @@ Status Filesystem::CarryOutLater(const cache::Intent& intent,
   if (place == intent.remote_from) return EndDeferred(intent, place);  // renamed back
   const auto begun = BeginLater(intent, place, passing);
   if (!begun) return Fail(begun.error());
-  const Status done = CarryOut(*begun);
+  Status done = CarryOut(*begun);
   if (done || done.error().code != ENOENT) return done;
   const auto beside = ListNow(Parent(at), lane_.exit.get_token());
   if (!beside) return Fail(beside.error());
@@ -200,7 +200,7 @@ Result<cache::Intent> Filesystem::BeginLater(const cache::Intent& intent, const 
 Status Filesystem::EndDeferred(const cache::Intent& intent, const std::string& place) {
   const auto begun = BeginLater(intent, place, "");
   if (!begun) return Fail(begun.error());
-  const Status done = FollowServer(*begun, cache::Store::Caller::kWaits);
+  Status done = FollowServer(*begun, cache::Store::Caller::kWaits);
   LeaveChange(*begun);
   return done;
 }

@@ -393,6 +393,8 @@ class Filesystem {
   Status CheckRename(const Renaming& renaming, unsigned flags);
   // False and EBUSY as RemoveHere.
   Result<bool> RenameHere(const Renaming& renaming);
+  Result<cache::Intent> BeginRename(const Renaming& renaming, cache::HoldId& read_on);
+  Status AwaitPlacing(const Renaming& renaming);
   Result<bool> RenameRemotely(const Renaming& renaming);
   Status RememberSource(const Renaming& renaming);
   Status KeepShowing(const NodePtr& dir, const std::string& name, const Found& found);

@@ -102,6 +102,11 @@ Status Filesystem::CheckRename(const Renaming& renaming, unsigned flags) {
 Result<bool> Filesystem::RenameHere(const Renaming& renaming) {
   const Found& from = renaming.from;
   const Found& to = renaming.to;
+  if (to.on_server() && IsDeferred(to.path)) {  // empty, and not where its name says
+    const auto removed = RemoveThere(renaming.to_dir, renaming.to_name, to);
+    if (!removed) return Fail(removed.error());
+    return false;
+  }
   WriterLock names(names_mu_);
   if (!StillTrue(renaming.from_dir, renaming.from_name, from) ||
       !StillTrue(renaming.to_dir, renaming.to_name, to)) {
@@ -126,41 +131,47 @@ Result<bool> Filesystem::RenameHere(const Renaming& renaming) {
 
 // ---- What the server has ------------------------------------------------------------------
 
-Result<bool> Filesystem::RenameRemotely(const Renaming& renaming) {
+// ESTALE: something has changed, look again.
+Result<cache::Intent> Filesystem::BeginRename(const Renaming& renaming, cache::HoldId& read_on) {
   cache::Intent intent = IntentOf(renaming);
+  const bool replaces = !intent.aside.empty();
+  WriterLock names(names_mu_);
+  if (!StillTrue(renaming.from_dir, renaming.from_name, renaming.from) ||
+      !StillTrue(renaming.to_dir, renaming.to_name, renaming.to)) {
+    return Fail(ESTALE, renaming.from.path + " has changed");
+  }
+  if (replaces) read_on = HoldReaders(renaming.to_dir, renaming.to_name, renaming.to.path);
+  auto begun = BeginChange(std::move(intent));
+  if (!begun) EndHold(renaming.to_dir, renaming.to_name, read_on);
+  return begun;
+}
+
+// Until the source is in its place, or it takes too long.
+Status Filesystem::AwaitPlacing(const Renaming& renaming) {
+  renaming.waited = true;
+  const cache::ItemId source = renaming.from.overlay.item.id;
+  const auto news = rooms_.store.feed().Subscribe();
+  const SteadyTime deadline = rooms_.clock.Now() + kCancelTime;
+  while (IsBeingPlaced(rooms_.store, source) && rooms_.clock.Now() < deadline) {
+    if (lane_.exit.stop_requested()) return FailErrno(EINTR, "waiting for an upload");
+    news->Take(lane_.exit.get_token(), CondVar::Clock::now() + kLook);
+  }
+  return {};
+}
+
+Result<bool> Filesystem::RenameRemotely(const Renaming& renaming) {
   cache::HoldId read_on = 0;
-  {
-    WriterLock names(names_mu_);
-    if (!StillTrue(renaming.from_dir, renaming.from_name, renaming.from) ||
-        !StillTrue(renaming.to_dir, renaming.to_name, renaming.to)) {
-      return false;
-    }
-    read_on = HoldReaders(renaming.to_dir, renaming.to_name, renaming.to.path);
-    auto begun = BeginChange(std::move(intent));
-    if (!begun) {
-      EndHold(renaming.to_dir, renaming.to_name, read_on);
-      if (begun.error().code == ESTALE) return false;  // an upload began just now
-      return Fail(begun.error());
-    }
-    intent = *std::move(begun);
-  }
-  if (intent.aside.empty()) {  // nothing of it is there any more
-    EndHold(renaming.to_dir, renaming.to_name, read_on);
-    read_on = 0;
-  }
+  const auto begun = BeginRename(renaming, read_on);
+  if (!begun && begun.error().code == ESTALE) return false;
+  if (!begun) return Fail(begun.error());
+  const cache::Intent& intent = *begun;
   // An upload that deletes the old version and puts the new one in its place is let through first;
   // any that begins later finds the names busy.
-  const cache::ItemId source = renaming.from.overlay.item.id;
-  if (!renaming.waited && renaming.from.is_item() && IsBeingPlaced(rooms_.store, source)) {
-    renaming.waited = true;
+  const cache::Item& source = renaming.from.overlay.item;
+  if (!renaming.waited && renaming.from.is_item() && IsBeingPlaced(rooms_.store, source.id)) {
     EndHold(renaming.to_dir, renaming.to_name, read_on);
     if (auto dropped = CancelChange(intent); !dropped) return Fail(dropped.error());
-    const auto news = rooms_.store.feed().Subscribe();
-    const SteadyTime deadline = rooms_.clock.Now() + kCancelTime;
-    while (IsBeingPlaced(rooms_.store, source) && rooms_.clock.Now() < deadline) {
-      if (lane_.exit.stop_requested()) return FailErrno(EINTR, "waiting for an upload");
-      news->Take(lane_.exit.get_token(), CondVar::Clock::now() + kLook);
-    }
+    if (auto waited = AwaitPlacing(renaming); !waited) return Fail(waited.error());
     return false;
   }
   cache::ItemId held = 0;

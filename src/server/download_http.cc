@@ -7,6 +7,7 @@
 #include <cerrno>
 #include <charconv>
 #include <memory>
+#include <thread>
 #include <vector>
 
 #include "common/clock.h"
@@ -157,8 +158,21 @@ void DownloadHttp::Answer(const httplib::Request& request, httplib::Response* re
         const Result<size_t> n = disk::ReadAt(file->get(), piece, offset);
         if (!n || *n == 0) return false;
         faults_.Count(&Counters::bytes_downloaded, *n);
+        Pace(*n);
         return sink.write(buffer->data(), *n);
       });
+}
+
+void DownloadHttp::Pace(uint64_t bytes) {
+  const uint64_t rate = knobs_.Get()->download_rate;
+  if (rate == 0) return;
+  SteadyTime turn;
+  {
+    MutexLock lock(mu_);
+    turn = std::max(free_at_, std::chrono::steady_clock::now());
+    free_at_ = turn + std::chrono::nanoseconds(bytes * 1'000'000'000 / rate);
+  }
+  std::this_thread::sleep_until(turn);
 }
 
 bool HttpConnections::ServeWaiting(int fd) {

@@ -10,6 +10,8 @@
 
 #include <string>
 
+#include "common/clock.h"
+#include "common/mutex.h"
 #include "server/auth.h"
 #include "server/dir_store.h"
 #include "server/faults.h"
@@ -20,8 +22,9 @@ namespace outboxfs::server {
 
 class DownloadHttp {
  public:
-  DownloadHttp(const DirStore& store, const Auth& auth, const Recent& recent, Faults& faults)
-      : store_(store), auth_(auth), recent_(recent), faults_(faults) {}
+  DownloadHttp(const KnobStore& knobs, const DirStore& store, const Auth& auth,
+               const Recent& recent, Faults& faults)
+      : knobs_(knobs), store_(store), auth_(auth), recent_(recent), faults_(faults) {}
 
   // Makes `server` answer with this, whatever the path is. `this` must outlive the server.
   void Attach(httplib::Server* server);
@@ -31,10 +34,16 @@ class DownloadHttp {
   // Sets the status of a refusal and returns false, or fills in the server path.
   bool Admit(const httplib::Request& request, httplib::Response* response, std::string* path);
 
+  // Waits until so many bytes may go out (Knobs::download_rate).
+  void Pace(uint64_t bytes) ABSL_LOCKS_EXCLUDED(mu_);
+
+  const KnobStore& knobs_;
   const DirStore& store_;
   const Auth& auth_;
   const Recent& recent_;
   Faults& faults_;
+  Mutex mu_;
+  SteadyTime free_at_ ABSL_GUARDED_BY(mu_);  // the next byte goes out then
 };
 
 // An httplib server without a listener of its own: it is given connections whose first bytes

@@ -206,6 +206,7 @@ std::vector<KnobText> ServerKnobs() {
       Text("denied_permissions", &Knobs::denied_permissions, "allow_... names, comma-separated"),
       Duration("token_lifetime", &Knobs::token_lifetime, "of tokens made by a login"),
       Duration("link_lifetime", &Knobs::link_lifetime, "of download links; 0: for ever"),
+      Number("download_rate", &Knobs::download_rate, "bytes per second of all downloads; 0: any"),
       Number("list_batch", &Knobs::list_batch, "entries per listing message", 1),
       Flag("verify_hashes", &Knobs::verify_hashes, "check bytes against announced hashes"),
       Flag("sync_files", &Knobs::sync_files, "fdatasync before Finish"),

@@ -122,10 +122,11 @@ struct Knobs {
   bool token_root_is_root = true;  // their paths start at that folder, else at "/"
   std::string denied_permissions;  // names of TokenPermissions fields, separated by commas
   Millis token_lifetime{24 * 3600'000};
-  Millis link_lifetime{0};    // of download links; 0: for ever
-  uint32_t list_batch = 500;  // entries per message of GetSubFiles
-  bool verify_hashes = true;  // received bytes are checked against every announced hash
-  bool sync_files = false;    // fdatasync before Finish
+  Millis link_lifetime{0};     // of download links; 0: for ever
+  uint64_t download_rate = 0;  // bytes per second, over all downloads; 0: no limit
+  uint32_t list_batch = 500;   // entries per message of GetSubFiles
+  bool verify_hashes = true;   // received bytes are checked against every announced hash
+  bool sync_files = false;     // fdatasync before Finish
 
   // Faults.
   Phase hold = Phase::kNone;  // uploads stop before this phase until the knob is reset

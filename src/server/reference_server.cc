@@ -63,7 +63,7 @@ struct ReferenceServer::Parts {
         uploads(knobs, *store, faults, recent, push),
         names(knobs, *store, auth, recent, push),
         service({knobs, auth, faults, names, uploads, push}),
-        download(*store, auth, recent, faults) {
+        download(knobs, *store, auth, recent, faults) {
     names.set_running_uploads([this] { return uploads.Running(); });
     store->IgnoreCase(options.knobs.ignore_case);
   }

@@ -149,6 +149,23 @@ TEST_F(DeferredTest, ARemovedDirectoryNeedsNoRename) {
   EXPECT_FALSE(store_->AnyDeferred());
 }
 
+TEST_F(DeferredTest, WhatWaitedForARenameThatIsNeededNoMoreIsToldSo) {
+  RememberDir("/d");
+  const Item file = Uploading("/d/f");
+  Defer("/d", "/e");
+  const Item anew = SealedFile("/d", "at the old name");
+  ASSERT_OK(store_->Remove("/e/f", true));
+  ASSERT_OK(store_->ForgetRemoved(file.id));
+  const auto removal =
+      store_->BeginIntent({.what = ItemKind::kDir, .folder = "/cloud", .from = "/e"});
+  ASSERT_OK(removal);
+  const auto news = store_->feed().Subscribe();
+  ASSERT_OK(store_->FinishIntent(removal->id, Store::Caller::kWaits));
+  const auto told = news->Take({}, RealClock().Now());
+  EXPECT_NE(told.end(), std::find(told.begin(), told.end(), anew.id));
+  EXPECT_FALSE(store_->AwaitsRename("/d"));
+}
+
 TEST_F(DeferredTest, WhatItIsStillInIsNotRemoved) {
   RememberDir("/x");
   RememberDir("/x/d");

@@ -233,6 +233,20 @@ TEST_F(DeferredTest, ADirectoryTakesTheNameOfTheOneThatItWasIn) {
   EXPECT_EQ("second", names_.Content("/cloud/x")[0].name);
 }
 
+TEST_F(DeferredTest, AStagedDirectoryReplacesOneThatIsStillToBeRenamed) {
+  ASSERT_TRUE(Rename("d", "e"));
+  ASSERT_TRUE(fs_->Unlink(call_, Ino("e"), "remote"));
+  ASSERT_TRUE(fs_->Unlink(call_, Ino("e"), "up"));
+  ASSERT_TRUE(fs_->MakeDir(call_, kRootIno, "staged", 0755));
+  ASSERT_TRUE(Rename("staged", "e"));
+  EXPECT_EQ(std::vector<std::string>{"e"}, List(kRootIno));
+  StartSettler();
+  ASSERT_TRUE(store_->ForgetRemoved(file_.id));
+  ASSERT_TRUE(AwaitNoneDeferred());
+  EXPECT_EQ(0U, CountThere(""));
+  EXPECT_EQ(std::vector<std::string>{"e"}, List(kRootIno));
+}
+
 // In vain so far: that is nothing in it, and is waited for.
 TEST_F(DeferredTest, ADirectoryReplacesOneThatIsBeingMade) {
   AddDir("/r");

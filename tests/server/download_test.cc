@@ -49,6 +49,17 @@ class Download : public testing::Test {
   httplib::Client http_{"http://" + server_->endpoint()};
 };
 
+TEST_F(Download, GoesNoFasterThanItMay) {
+  server_.Change([](Knobs& knobs) { knobs.download_rate = 4 << 20; });
+  WriteFile(server_.Local("/f"), Pattern(3 << 19));
+  const auto begun = std::chrono::steady_clock::now();
+  const auto response = Get("/f");
+  ASSERT_TRUE(response);
+  EXPECT_EQ(response->body.size(), 3U << 19);
+  // All but the last piece of half a mebibyte have taken their time.
+  EXPECT_GE(std::chrono::steady_clock::now() - begun, 250ms);
+}
+
 TEST_F(Download, GivesTheWholeFileOverTheSamePort) {
   const std::string content = Pattern((3 << 20) + 7);
   WriteFile(server_.Local("/f"), content);
