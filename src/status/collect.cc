@@ -84,8 +84,10 @@ Line MakeLine(const cache::Intent& rename) {
 std::vector<cache::Intent> Renames(const cache::Store& store) {
   if (!store.AnyDeferred()) return {};
   std::vector<cache::Intent> intents = store.Intents();
-  std::erase_if(intents,
-                [](const cache::Intent& intent) { return !intent.deferred || intent.is_aside(); });
+  // What is put aside for a reader waits for him.
+  std::erase_if(intents, [&](const cache::Intent& intent) {
+    return !intent.deferred || (intent.is_aside() && store.IsHeld(intent.remote_from));
+  });
   return intents;
 }
 

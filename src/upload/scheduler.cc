@@ -341,7 +341,8 @@ size_t Scheduler::CountRenames(bool& stuck) const {
   size_t left = 0;
   if (!rooms_.store.AnyDeferred()) return left;
   for (const cache::Intent& intent : rooms_.store.Intents()) {
-    if (!intent.deferred || intent.is_aside()) continue;
+    if (!intent.deferred) continue;
+    if (intent.is_aside() && rooms_.store.IsHeld(intent.remote_from)) continue;
     stuck |= !intent.trouble.empty();
     if (intent.trouble.empty()) ++left;
   }
