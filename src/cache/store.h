@@ -213,8 +213,8 @@ class Store {
   // As DeferRename, for a directory that is empty here (`folder`, `what`, `from`).
   virtual Status DeferRemoval(Intent intent, const std::optional<Seen>& seen) = 0;
   // Before the server is told. FinishIntent and DropIntent (it waits again) end it. EBUSY: uploads
-  // are under way beneath, or another change; EEXIST: what the server has at `remote_to` is itself
-  // still to be renamed; ESTALE: it does not wait any more.
+  // are under way beneath, or another change, or what the server has at `remote_to` is itself still
+  // to be renamed. ESTALE: it does not wait any more.
   virtual Result<Intent> BeginDeferred(uint64_t id, const std::string& remote_to,
                                        const std::string& passing) = 0;
   // It will not be done any more: names show what the server has.
@@ -234,6 +234,9 @@ class Store {
   // do not count. Memory only.
   virtual bool IsUploadingTo(const std::string& server_path) const = 0;
   virtual bool IsUploadingIn(const std::string& server_dir) const = 0;
+
+  // Items whose upload was begun at exactly this path, wherever they live now. Parked ones count.
+  virtual std::vector<Item> UploadsAt(const std::string& server_path) const = 0;
 
   // ---- Versions that are read on after their name is gone (memory only, but for PutAside) ------
   // What the server has at this mount path.

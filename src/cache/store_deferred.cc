@@ -52,6 +52,17 @@ bool StoreImpl::IsUploadingTo(const std::string& server_path) const {
   return IsUploading([&](const std::string& path) { return IsAtOrBeneath(path, server_path); });
 }
 
+std::vector<Item> StoreImpl::UploadsAt(const std::string& server_path) const {
+  MutexLock lock(mu_);
+  std::vector<Item> there;
+  for (const auto& [id, record] : items_) {
+    const Row& row = record->row;
+    if (row.upload_generation == 0 || row.rare().upload_path != server_path) continue;
+    there.push_back(ToItem(row));
+  }
+  return there;
+}
+
 bool StoreImpl::IsUploadingIn(const std::string& server_dir) const {
   MutexLock lock(mu_);
   return IsUploadingInLocked(server_dir);
@@ -151,7 +162,7 @@ Result<Intent> StoreImpl::BeginDeferred(uint64_t id, const std::string& remote_t
     if (auto free = CheckNoCollision(next); !free) return Fail(free.error());
     for (const Intent& other : intents_) {
       if (!other.under_way() && other.remote_from == remote_to) {
-        return Fail(EEXIST, other.to + " is still to make room");
+        return Fail(EBUSY, other.to + " is still to make room");
       }
     }
   }

@@ -122,6 +122,7 @@ class StoreImpl final : public Store, private SealHost, private KeeperHost {
                   const std::string& aside) override;
   Status PutBack(const std::string& aside, const std::string& remote_path) override;
   bool IsUploadingTo(const std::string& server_path) const override;
+  std::vector<Item> UploadsAt(const std::string& server_path) const override;
   bool IsUploadingIn(const std::string& server_dir) const override;
   std::string RemotePathOf(const std::string& path) const override;
   std::string MountPathOf(const std::string& remote_path) const override;

@@ -31,9 +31,9 @@ std::string Words(const cache::Intent& intent) {
 
 // What another try may mend by itself.
 bool IsPassing(const Error& error) {
-  return error.code == EBUSY || error.code == EEXIST || error.code == ESTALE ||
-         error.code == EINTR || error.code == ECANCELED || error.code == EIO ||
-         error.code == ETIMEDOUT || error.code == EAGAIN;
+  return error.code == EBUSY || error.code == ESTALE || error.code == EINTR ||
+         error.code == ECANCELED || error.code == EIO || error.code == ETIMEDOUT ||
+         error.code == EAGAIN;
 }
 
 }  // namespace
@@ -147,18 +147,26 @@ void Filesystem::CarryOutDeferred(const std::stop_token& stop) {
   }
 }
 
-// Where the server is to have it, as a remote path. Empty: its directory has no place yet, or it is
-// to go.
-std::string Filesystem::PlaceOf(const cache::Intent& intent) const {
-  if (intent.to.empty()) return "";
-  const std::string dir = rooms_.store.RemotePathOf(Parent(intent.to));
-  return dir.empty() ? "" : JoinPath(dir, Name(intent.to));
+// Where the server is to have what the mount shows at `path`, as a remote path. Empty: its directory
+// has no place yet, or it is to go.
+std::string Filesystem::PlaceOf(const std::string& path) const {
+  if (path.empty()) return "";
+  const std::string dir = rooms_.store.RemotePathOf(Parent(path));
+  return dir.empty() ? "" : JoinPath(dir, Name(path));
+}
+
+// Uploads that were begun at this remote path by what has another name now, and leave it.
+std::vector<cache::Item> Filesystem::LeavingUploads(const std::string& remote_path) const {
+  const std::string at = ServerPath(options_.remote_folder, remote_path);
+  std::vector<cache::Item> there = rooms_.store.UploadsAt(at);
+  std::erase_if(there, [](const cache::Item& item) { return item.state == cache::State::kParked; });
+  return there;
 }
 
 Status Filesystem::CarryOutLater(const cache::Intent& intent,
                                  const std::vector<cache::Intent>& all) {
   if (intent.kind == cache::Intent::Kind::kRemove) return RemoveAtLast(intent);
-  std::string place = PlaceOf(intent);
+  std::string place = PlaceOf(intent.to);
   if (place.empty()) return FailErrno(EBUSY, intent.to);
   const std::string at = ServerPath(options_.remote_folder, intent.remote_from);
   if (place != intent.remote_from && rooms_.store.IsUploadingIn(at)) {
@@ -167,6 +175,8 @@ Status Filesystem::CarryOutLater(const cache::Intent& intent,
   if (IsInACircle(intent, all)) {
     place = JoinPath(Parent(place),
                      remote::PassingName(device_tag_, rooms_.store.NewIno(), Name(intent.to)));
+  } else if (place != intent.remote_from && !LeavingUploads(place).empty()) {
+    return FailErrno(EBUSY, intent.to);
   } else if (auto made = MakeRemoteParents(Parent(intent.to)); !made) {
     return made;
   }
@@ -236,23 +246,36 @@ Status Filesystem::RemoveAtLast(const cache::Intent& intent) {
   return done;
 }
 
-// Each waits for the next one to make room: directories that change their names, or one that takes
-// the name of what it was in.
+// Each waits for the next one to make room: directories that change their names, one that takes the
+// name of what it was in, or what is being uploaded under a name that it has no more.
 bool Filesystem::IsInACircle(const cache::Intent& intent,
                              const std::vector<cache::Intent>& all) const {
-  std::vector<const cache::Intent*> reached{&intent};
+  struct Mover {
+    std::string at;     // remote path
+    std::string place;  // where it is to go; empty: it is to be removed
+    bool operator==(const Mover&) const = default;
+  };
+  const Mover first{intent.remote_from, PlaceOf(intent.to)};
+  std::vector<Mover> reached{first};
   for (size_t i = 0; i < reached.size(); ++i) {
-    const cache::Intent& at = *reached[i];
-    const bool removed = at.kind == cache::Intent::Kind::kRemove;
-    const std::string place = PlaceOf(at);
+    const Mover mover = reached[i];
+    std::vector<Mover> in_the_way;
     for (const cache::Intent& other : all) {
-      if (!Waits(other) || other.id == at.id) continue;
-      const bool in_the_way = removed ? cache::IsAtOrBeneath(other.remote_from, at.remote_from)
-                                      : other.remote_from == place;
-      if (!in_the_way) continue;
-      if (other.id == intent.id) return true;
-      if (std::find(reached.begin(), reached.end(), &other) == reached.end()) {
-        reached.push_back(&other);
+      if (!Waits(other) || other.remote_from == mover.at) continue;
+      const bool blocks = mover.place.empty() ? cache::IsAtOrBeneath(other.remote_from, mover.at)
+                                              : other.remote_from == mover.place;
+      if (blocks) in_the_way.push_back({other.remote_from, PlaceOf(other.to)});
+    }
+    if (!mover.place.empty()) {
+      for (const cache::Item& item : LeavingUploads(mover.place)) {
+        const std::string place = item.state == cache::State::kRemoving ? "" : PlaceOf(item.path);
+        in_the_way.push_back({mover.place, place});
+      }
+    }
+    for (Mover& other : in_the_way) {
+      if (other == first) return true;
+      if (std::find(reached.begin(), reached.end(), other) == reached.end()) {
+        reached.push_back(std::move(other));
       }
     }
   }

@@ -434,7 +434,8 @@ class Filesystem {
                                    const std::string& passing) ABSL_LOCKS_EXCLUDED(changes_mu_);
   Status EndDeferred(const cache::Intent& intent, const std::string& place);
   Status RemoveAtLast(const cache::Intent& intent);
-  std::string PlaceOf(const cache::Intent& intent) const;
+  std::string PlaceOf(const std::string& path) const;
+  std::vector<cache::Item> LeavingUploads(const std::string& remote_path) const;
   bool IsInACircle(const cache::Intent& intent, const std::vector<cache::Intent>& all) const;
 
   // ---- changes.cc ----

@@ -48,6 +48,16 @@ class DeferredTest : public FilesystemTest {
     while (store_->AnyDeferred() && CondVar::Clock::now() < deadline) std::this_thread::yield();
     return !store_->AnyDeferred();
   }
+  bool AwaitFreed(const std::string& path) {
+    const auto deadline = CondVar::Clock::now() + std::chrono::seconds(10);
+    while (IsThere(path) && CondVar::Clock::now() < deadline) std::this_thread::yield();
+    return !IsThere(path);
+  }
+  bool IsThere(const std::string& path) {
+    const auto entries = names_.Content("/cloud");
+    return std::any_of(entries.begin(), entries.end(),
+                       [&](const auto& entry) { return "/" + entry.name == path; });
+  }
   bool AwaitTrouble() {
     const auto deadline = CondVar::Clock::now() + std::chrono::seconds(10);
     while (store_->Intents().at(0).trouble.empty() && CondVar::Clock::now() < deadline) {
@@ -169,6 +179,68 @@ TEST_F(DeferredTest, NamesThatAreSwappedEndSwapped) {
   check();
   EXPECT_EQ(1U, CountThere("/d"));
   EXPECT_EQ(2U, CountThere("/b"));
+}
+
+// Its mkdir has reached the server under the name that the other one is to get.
+TEST_F(DeferredTest, SwappedWithADirectoryThatIsBeingMadeItMakesRoom) {
+  ASSERT_TRUE(fs_->MakeDir(call_, kRootIno, "m", 0755));
+  const cache::Item made = AwaitState("/m", State::kWaiting);
+  ASSERT_TRUE(store_->MarkStarting(made.id, made.generation, "/cloud/m", std::nullopt));
+  AddDir("/m");
+  ASSERT_TRUE(Rename("d", "t"));
+  ASSERT_TRUE(Rename("m", "d"));
+  ASSERT_TRUE(Rename("t", "m"));
+  StartSettler();
+  EndUpload();
+  ASSERT_TRUE(AwaitFreed("/d"));
+  EXPECT_EQ((std::vector<std::string>{"d", "m"}), List(kRootIno));
+  ASSERT_TRUE(names_.Rename("/cloud/m", "d", {}));
+  ASSERT_TRUE(store_->SetUploadPath(made.id, made.generation, "/cloud/d"));
+  ASSERT_TRUE(store_->MarkDone(made.id, made.generation, "/d", {}));
+  ASSERT_TRUE(AwaitNoneDeferred());
+  EXPECT_EQ(0U, CountThere("/d"));
+  EXPECT_EQ(2U, CountThere("/m"));
+  EXPECT_EQ((std::vector<std::string>{"remote", "up"}), List(Ino("m")));
+}
+
+// An upload of a file that was begun under the new name, and has to leave it first.
+TEST_F(DeferredTest, ItWaitsForAnUploadThatHasYetToLeaveTheName) {
+  MakeClosed("m", "text");
+  const cache::Item other = AwaitState("/m", State::kWaiting);
+  StartUpload(other, "/cloud/m");
+  names_.AddFile("/cloud/m", 4);
+  ASSERT_TRUE(Rename("m", "n"));
+  ASSERT_TRUE(Rename("d", "m"));
+  AddDir("/z");
+  ListAnew();
+  MakeClosed("second", "text");
+  ASSERT_TRUE(fs_->Rename(call_, kRootIno, "second", Ino("z"), "second", 0));
+  const cache::Item second = AwaitState("/z/second", State::kWaiting);
+  StartUpload(second, "/cloud/z/second");
+  ASSERT_TRUE(Rename("z", "y"));
+  ASSERT_TRUE(store_->MarkUploadGone(second.id));
+  StartSettler();
+  EndUpload();
+  ASSERT_TRUE(AwaitFreed("/z"));  // tried after the first one
+  EXPECT_EQ("", store_->Intents().at(0).trouble);
+  names_.Remove("/cloud/m");
+  ASSERT_TRUE(store_->MarkUploadGone(other.id));
+  ASSERT_TRUE(AwaitNoneDeferred());
+  EXPECT_EQ(2U, CountThere("/m"));
+}
+
+// Nothing of ours: that is for a person.
+TEST_F(DeferredTest, ANameThatSomebodyElseHasTakenIsTrouble) {
+  ASSERT_TRUE(Rename("d", "e"));
+  AddDir("/e");
+  EndUpload();
+  StartSettler();
+  ASSERT_TRUE(AwaitTrouble());
+  ExpectShown();
+  names_.Remove("/cloud/e");
+  store_->NoteTrouble(store_->Intents()[0].id, "");
+  ASSERT_TRUE(AwaitNoneDeferred());
+  ExpectShown();
 }
 
 TEST_F(DeferredTest, ADirectoryIsRemovedWhenEverythingHasLeftIt) {
