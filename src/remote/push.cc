@@ -52,6 +52,7 @@ bool PushReader::ListenOnce(const std::stop_token& stop, Backoff& backoff) {
   cache_.InvalidateAll();
   connected_ = true;
   on_change_(nullptr);
+  Log::Info("push: the server tells of changes made elsewhere");
   for (;;) {
     Result<FsChange> change = (*stream)->Next();
     if (!change) {

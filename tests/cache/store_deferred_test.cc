@@ -218,7 +218,7 @@ TEST_F(DeferredTest, NamesThatAreSwappedTakeTurns) {
   Defer("/t", "/b");
   ASSERT_OK(store_->MarkDone(file.id, 1, "/b/f", {.size = file.size}));
   const uint64_t first = store_->Intents()[0].id;
-  EXPECT_ERROR(EEXIST, store_->BeginDeferred(first, "/b", ""));
+  EXPECT_ERROR(EBUSY, store_->BeginDeferred(first, "/b", ""));
   CarryOut("/.obx-aside");
   ASSERT_EQ(2U, store_->Intents().size());
   EXPECT_EQ("/.obx-aside/f", store_->RemotePathOf("/b/f"));

@@ -132,6 +132,33 @@ TEST_F(OtherUsers, MakeFilesOfTheirOwnWhereTheyMay) {
   EXPECT_EQ(st.st_uid, 65534U);
 }
 
+// As in /tmp: everybody may make files there, and only remove their own.
+TEST_F(OtherUsers, KeepTheirFilesInAStickyDirectory) {
+  const auto mount = Mount({"--allow-other"});
+  const std::string dir = *mount / "tmp";
+  ASSERT_EQ(::mkdir(dir.c_str(), 0777), 0);
+  ASSERT_EQ(::chmod(dir.c_str(), 01777), 0);
+  WriteFile(dir + "/root's", "of root");
+  ASSERT_EQ(AsNobody({"sh", "-c", "echo mine >\"$1\"", "sh", dir + "/mine"}).exit_code, 0);
+  for (const bool uploaded : {false, true}) {
+    if (uploaded) {
+      EXPECT_EQ(mount->WaitUploaded().exit_code, 0);
+    }
+    for (const std::vector<std::string>& words :
+         std::vector<std::vector<std::string>>{{"rm", "-f", dir + "/root's"},
+                                               {"mv", dir + "/root's", dir + "/taken"},
+                                               {"mv", dir + "/mine", dir + "/root's"}}) {
+      const Finished refused = AsNobody(words);
+      EXPECT_NE(refused.exit_code, 0) << words[0];
+      EXPECT_THAT(refused.err, HasSubstr("Operation not permitted"));
+    }
+    EXPECT_EQ(ReadWholeFile(dir + "/root's"), "of root");
+  }
+  EXPECT_EQ(AsNobody({"mv", dir + "/mine", dir + "/still mine"}).exit_code, 0);
+  EXPECT_EQ(AsNobody({"rm", dir + "/still mine"}).exit_code, 0);
+  EXPECT_FALSE(fs::exists(dir + "/still mine"));
+}
+
 TEST_F(OtherUsers, AreKeptOutWithoutIt) {
   const auto mount = Mount({});
   const Finished result = AsNobody({"cat", *mount / "public"});
