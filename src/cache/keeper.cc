@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "cache/writer_probe.h"
+#include "common/crash_point.h"
 #include "common/disk.h"
 #include "common/log.h"
 #include "common/thread.h"
@@ -150,6 +151,7 @@ void Keeper::RemoveDoomed() {
   }
   std::vector<ItemId> removed;
   for (const Doomed& one : doomed) {
+    CrashPoint("remove");
     const Status gone = Dispose(one);
     if (gone) {
       removed.push_back(one.id);

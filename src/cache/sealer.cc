@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "cache/writer_probe.h"
+#include "common/crash_point.h"
 #include "common/log.h"
 #include "common/thread.h"
 
@@ -150,6 +151,7 @@ void Sealer::SealGroup(Lane& lane, std::vector<Work> group, const std::stop_toke
       work.failed->retry = Retry::kPark;
     }
   }
+  CrashPoint("synced");
   std::vector<SealResult> results;
   for (Work& work : group) {
     if (!work.failed && &lane == &large_) {

@@ -2,6 +2,7 @@
 
 #include <cerrno>
 
+#include "common/crash_point.h"
 #include "common/log.h"
 
 namespace outboxfs::cache {
@@ -68,8 +69,10 @@ Statement& Statement::BindNull() {
 }
 
 Status Statement::Run() {
+  CrashPoint("write");
   const auto more = Next();
   if (!more) return Fail(more.error());
+  CrashPoint("written");
   Reset();
   return {};
 }

@@ -5,6 +5,7 @@
 
 #include "cli/commands.h"
 #include "cli/daemon.h"
+#include "cli/death_watch.h"
 #include "cli/exit_codes.h"
 #include "cli/killed_daemon.h"
 #include "cli/launcher.h"
@@ -32,6 +33,7 @@ Result<std::unique_ptr<Daemon>> StartDaemon(MountPlan plan, const Environment& e
 
 // The mount itself, in this process.
 int Serve(MountPlan plan, const Environment& environment, ReadyPipe ready) {
+  const DeathWatch watch(plan.config.mount.mountpoint);
   BlockSignals();
   // In the background standard error is the log file already (launcher.h).
   if (!InitLog(plan.config.log)) {

@@ -10,6 +10,7 @@
 #include <span>
 
 #include "clouddrive.grpc.pb.h"
+#include "common/crash_point.h"
 #include "common/disk.h"
 #include "common/log.h"
 #include "remote/backoff.h"
@@ -178,7 +179,9 @@ Status Connection::Call(const CallKind& kind, const std::stop_token& stop, const
     grpc::Status status;
     {
       const std::stop_callback cancel(stop, [&context] { context.TryCancel(); });
+      CrashPoint("call", kind.name);
       status = attempt(context);
+      CrashPoint("answer", kind.name);
     }
     if (status.ok()) return {};
     if (stop.stop_requested()) return Fail(Stopped(kind.name));

@@ -6,6 +6,7 @@
 #include <gtest/gtest.h>
 #include <sys/mount.h>
 
+#include <csignal>
 #include <filesystem>
 
 #include "remote/remote.h"
@@ -21,6 +22,7 @@ using test::Eventually;
 using test::Finished;
 using test::ProgramMount;
 using test::ReadWholeFile;
+using test::RunProgram;
 using test::TestServer;
 using test::WriteFile;
 using ::testing::HasSubstr;
@@ -43,6 +45,12 @@ class KilledTest : public ::testing::Test {
     ASSERT_TRUE(Eventually([this] { return server_->counters().calls["RenameFile"] > 0; }));
     ASSERT_TRUE(SomebodyElse()->names().MakeDir("/dir", "news", {}));
     ASSERT_TRUE(Eventually([this] { return NotifierHangs(); }));
+  }
+  // Without the process that watches over it.
+  void KillBoth() {
+    const Finished watcher = RunProgram({"pgrep", "-P", pid_, "-x", "outboxfs-watch"});
+    ASSERT_EQ(watcher.exit_code, 0);
+    ASSERT_EQ(::kill(std::stoi(watcher.out), SIGKILL), 0);
     mount_.Kill(pid_);
     ASSERT_TRUE(Hangs());
   }
@@ -94,13 +102,27 @@ class KilledTest : public ::testing::Test {
   std::optional<BackgroundProgram> caller_;
 };
 
+// As a dead daemon leaves it otherwise, too: a mount that answers nobody, and hides what is below.
+TEST_F(KilledTest, ItsWatcherFreesAll) {
+  mount_.Kill(pid_);
+  ExpectFreed();
+  EXPECT_TRUE(
+      Eventually([this] { return !fs::exists("/proc/" + pid_ + "/task/" + pid_ + "/fd/0"); }));
+  EXPECT_EQ(::open((mount_ / "kept").c_str(), O_RDONLY), -1);
+  EXPECT_EQ(errno, ENOTCONN);
+  ASSERT_TRUE(mount_.Mount()) << mount_.error();
+  ExpectEverythingIsThere();
+}
+
 TEST_F(KilledTest, TheNextMountThereFreesAll) {
+  KillBoth();
   ASSERT_TRUE(mount_.Mount()) << mount_.error();
   ExpectFreed();
   ExpectEverythingIsThere();
 }
 
 TEST_F(KilledTest, AMountOfItsCacheElsewhereFreesAll) {
+  KillBoth();
   fs::create_directory(elsewhere_);
   const Finished mounted =
       mount_.Outboxfs({"mount", server_->endpoint(), elsewhere_, "--cache-dir", mount_.cache()});
@@ -111,6 +133,7 @@ TEST_F(KilledTest, AMountOfItsCacheElsewhereFreesAll) {
 }
 
 TEST_F(KilledTest, UnmountFreesAll) {
+  KillBoth();
   const Finished unmounted = mount_.Unmount();
   EXPECT_EQ(unmounted.exit_code, 3) << unmounted.err;
   EXPECT_THAT(unmounted.out, HasSubstr("the next mount takes up its files"));
@@ -121,6 +144,7 @@ TEST_F(KilledTest, UnmountFreesAll) {
 }
 
 TEST_F(KilledTest, OtherCommandsSaySoAndDoNotHang) {
+  KillBoth();
   for (const std::string& path : {mount_.path(), mount_ / "dir/source"}) {
     for (const std::string command : {"status", "wait", "retry"}) {
       const Finished said = mount_.Outboxfs({command, path});

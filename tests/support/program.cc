@@ -190,7 +190,10 @@ bool ProgramMount::Mount() {
                                     "--cache-dir", cache(),       "--write-back",
                                     "100ms",       "--log-level", "info"};
   words.insert(words.end(), spec_.flags.begin(), spec_.flags.end());
-  mounted_ = Outboxfs(words);
+  words.insert(words.begin(), OUTBOXFS_PROGRAM);
+  Variables variables = spec_.variables;
+  variables.merge(Home());
+  mounted_ = RunProgram(words, variables);
   return ok();
 }
 

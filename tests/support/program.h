@@ -63,6 +63,7 @@ struct MountSpec {
   std::string remote;              // empty: embedded:CLOUD with the mount's own directory
   std::string token;               // into the environment
   std::vector<std::string> flags;  // further ones
+  Variables variables;             // into the environment of the daemon
 };
 
 // A mount made by `outboxfs mount` in the background, and its directories. Whatever happens, it is
