@@ -133,7 +133,7 @@ class KillRun {
     if (mount_->Mount()) {  // it may die so early that there is no mount
       pid_ = std::stoi("0" + mount_->Pid());
       SCOPED_TRACE(place.name);
-      Work();
+      Work(at_place ? 3000 : random_.Percent(50) ? 60 : 700);
     }
     Arm("");
     ASSERT_TRUE(Eventually([this] { return mount_->Mount(); })) << mount_->error();
@@ -158,9 +158,9 @@ class KillRun {
   void AwaitDeath() {
     EXPECT_TRUE(Eventually([this] { return IsDead(); }));
   }
-  void Work() {
+  void Work(uint64_t longest_ms) {
     if (pid_ <= 0) return;  // dead already
-    const auto longest = std::chrono::milliseconds(random_.Below(random_.Percent(50) ? 60 : 700));
+    const auto longest = std::chrono::milliseconds(random_.Below(longest_ms));
     {
       const Killer killer(pid_, longest);
       while (worker_->Step()) {
