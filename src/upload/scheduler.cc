@@ -155,6 +155,7 @@ std::optional<Item> Scheduler::ItemOf(ItemId id) const {
 
 void Scheduler::Touch(ItemId id) {
   const std::optional<Item> item = ItemOf(id);
+  if (item && item->state == State::kInterrupted && options_.upload_interrupted) LetGo(*item);
   const auto known = entries_.find(id);
   Run* run = known == entries_.end() ? nullptr : FindRun(known->second.run);
   const bool is_dir = item && item->kind == ItemKind::kDir;
@@ -176,6 +177,12 @@ void Scheduler::Touch(ItemId id) {
   } else {
     Forget(id);
   }
+}
+
+// It is published again in its new state.
+void Scheduler::LetGo(const Item& item) {
+  Log::Notice("{} was being written when a daemon died: it is uploaded as it is", item.path);
+  if (Status gone = rooms_.store.Retry(item.id); !gone) Log::Warning("{}", gone.error().text);
 }
 
 void Scheduler::TouchRunning(Run& run, const Item* item) {

@@ -113,6 +113,7 @@ class Scheduler final : private ChannelSink, private ServeSink {
   std::optional<cache::Item> ItemOf(cache::ItemId id) const;
   // Looks at the item in the store and puts it where it belongs.
   void Touch(cache::ItemId id) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  void LetGo(const cache::Item& item) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   void TouchRunning(Run& run, const cache::Item* item) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   void PutOnAgenda(const cache::Item& item, Entry& entry, bool clean)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);

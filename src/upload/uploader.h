@@ -39,6 +39,7 @@ struct UploadOptions {
   uint64_t read_window = 16 << 20;  // bytes of answers in flight over all uploads
   uint64_t bwlimit = 0;             // bytes per second, 0 = none
   Overwrite overwrite = Overwrite::kSafe;
+  bool upload_interrupted = false;  // files that were being written when a daemon died: as they are
   std::chrono::nanoseconds backoff_first = std::chrono::seconds(1);
   std::chrono::nanoseconds backoff_max = std::chrono::minutes(15);
   // While files of one directory keep finishing: the least time between two listings that verify.
