@@ -50,6 +50,7 @@ ControlReply ControlHandler::ShowStatus(const ControlRequest& request) const {
 ControlReply ControlHandler::Retry(const ControlRequest& request) {
   ControlReply reply;
   const int64_t now_ns = clock_.WallNs();
+  uploader_.EndPause();
   for (const cache::Item& item : store_.All()) {
     const bool wanted = status::IsAtOrBelowAny(item.path, request.paths);
     const bool stands = item.state == cache::State::kParked ||

@@ -104,6 +104,9 @@ Status Filesystem::CarryOut(const cache::Intent& intent) {
     done = FollowServer(intent, cache::Store::Caller::kWaits);
   } else {
     done = sent ? Fail(EIO, "the server does not show it") : sent;
+    // It is listed, so it is there, whatever the server said.
+    const bool removal = intent.kind == cache::Intent::Kind::kRemove;
+    if (removal && done.error().code == ENOENT) done = Fail(EIO, done.error().text);
     const bool undecided = ended == Ended::kUnknown || MayStillHappen(sent);
     Log::Warning("{}: {}{}", Words(intent), done.error().text,
                  undecided ? "; to be settled later" : "");

@@ -35,7 +35,7 @@ std::vector<ChangeStep> StepsOf(const cache::Intent& intent) {
   if (intent.kind == cache::Intent::Kind::kRemove && !intent.aside.empty()) {
     return {{Kind::kRename, at.from, intent.aside, true}};
   }
-  if (intent.kind == cache::Intent::Kind::kRemove) return {{Kind::kDelete, at.from, "", true}};
+  if (intent.kind == cache::Intent::Kind::kRemove) return {{Kind::kDelete, at.from, ""}};
   std::vector<ChangeStep> steps;
   if (!intent.aside.empty()) steps.push_back({Kind::kRename, at.to, intent.aside, true});
   if (Parent(at.from) == Parent(at.to)) {

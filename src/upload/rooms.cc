@@ -95,10 +95,14 @@ Status Rooms::EnsureParent(cache::ItemId item, const std::string& path,
 Status Rooms::DeleteEntry(const std::string& path, const std::stop_token& stop) const {
   Status deleted = names.Delete(path, stop);
   dirs.Erase(ParentOf(path), NameOf(path));
-  if (deleted || deleted.error().code == ENOENT) return {};
+  if (deleted) return {};
   const Result<remote::ListingPtr> listing = List(ParentOf(path), clock.Now(), stop);
-  if (listing && (*listing)->Find(NameOf(path)) == nullptr) return {};
-  return Fail(deleted.error().Prepend("delete " + path));
+  const bool gone = listing ? (*listing)->Find(NameOf(path)) == nullptr
+                            : listing.error().code == ENOENT && deleted.error().code == ENOENT;
+  if (gone) return {};
+  Error error = deleted.error();
+  if (error.code == ENOENT) error.code = EAGAIN;  // it is listed
+  return Fail(error.Prepend("delete " + path));
 }
 
 }  // namespace outboxfs::upload

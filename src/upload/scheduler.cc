@@ -327,6 +327,10 @@ void Scheduler::Hurry(ItemId id) {
   });
 }
 
+void Scheduler::EndPause() {
+  Post([this]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) { paused_until_ = rooms_.clock.Now(); });
+}
+
 void Scheduler::SkipQuietTimes() {
   Post([this]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) {
     no_quiet_time_ = true;

@@ -55,6 +55,7 @@ class Scheduler final : private ChannelSink, private ServeSink {
   // All thread-safe.
   UploaderStatus Snapshot() const ABSL_LOCKS_EXCLUDED(mu_);
   void Hurry(cache::ItemId id);
+  void EndPause();
   void SkipQuietTimes();
   // Waits until nothing but held names is left, or as Uploader::Drain says; how many are left.
   size_t AwaitIdle(SteadyTime deadline, const std::stop_token& stop) ABSL_LOCKS_EXCLUDED(mu_);

@@ -28,6 +28,7 @@ class UploaderImpl final : public Uploader {
   }
 
   void Hurry(cache::ItemId id) override { scheduler_.Hurry(id); }
+  void EndPause() override { scheduler_.EndPause(); }
 
  private:
   const UploadOptions options_;

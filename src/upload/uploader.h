@@ -107,6 +107,8 @@ class Uploader {
   virtual size_t Drain(SteadyTime deadline, const std::stop_token& stop) = 0;
   // Uploads this item now: no quiet time, no hold, no back-off.
   virtual void Hurry(cache::ItemId id) = 0;
+  // A person has seen to what made all uploads pause (quota, login): the next one is tried now.
+  virtual void EndPause() = 0;
 };
 
 }  // namespace outboxfs::upload

@@ -5,7 +5,8 @@
 #include <sys/statvfs.h>
 
 #include <filesystem>
-#include <tuple>
+#include <thread>
+#include <vector>
 
 #include "support/program.h"
 #include "support/test_server.h"
@@ -27,12 +28,13 @@ using test::WriteFile;
 
 constexpr int kCodes = 16;  // of gRPC, from 1 on
 
-class RpcErrors : public ::testing::TestWithParam<std::tuple<const char*, FailWhen>> {
- protected:
-  void SetUp() override {
+// A server and a mount of their own.
+class Site {
+ public:
+  Site() {
     fs::create_directories(server_.Local("/work/box"));
     WriteFile(server_.Local("/work/old"), "the first version");
-    WriteFile(server_.Local("/work/name0"), "renamed again and again");
+    WriteFile(server_.Local("/work/name"), "renamed again and again");
     for (int code = 1; code <= kCodes; ++code) {
       WriteFile(server_.Local("/work/dead" + std::to_string(code)), "to be deleted");
       WriteFile(server_.Local("/work/read" + std::to_string(code)), Pattern(70'000, code));
@@ -40,19 +42,20 @@ class RpcErrors : public ::testing::TestWithParam<std::tuple<const char*, FailWh
     mount_ = std::make_unique<ProgramMount>(test::MountSpec{.remote = server_->endpoint() + "/work",
                                                             .token = server_->token(),
                                                             .flags = {"--write-back", "0s"}});
-    ASSERT_TRUE(mount_->ok()) << mount_->error();
+    EXPECT_TRUE(mount_->ok()) << mount_->error();
   }
-  std::string Here(const std::string& name) const { return *mount_ / name; }
-  std::string There(const std::string& name) const { return server_.Local("/work/" + name); }
 
-  // What is not told to have failed has happened, and what is told so has not.
-  void Work(const std::string& code) {
+  // What was not told to have failed has happened, and what was told so has not.
+  void Work(const char* rpc, int number, FailWhen when) {
+    constexpr int kTimes = 2;
+    server_->faults().FailNext(rpc, kTimes, number, "injected", when);
+    const std::string code = std::to_string(number);
+    const std::string what = std::string(rpc) + ", code " + code;
     std::error_code failed;
-    const std::string content = "version " + code;
-    WriteFile(Here("old"), content);
+    if (Written(Here("old"), "version " + code)) old_ = "version " + code;
     const bool made = fs::create_directory(Here("dir" + code), failed);
     const std::string fresh = (made ? "dir" + code + "/" : "") + "fresh" + code;
-    WriteFile(Here(fresh), Pattern(40'000, 7));
+    const bool written = Written(Here(fresh), Pattern(40'000, 7));
     const std::string next = (name_.starts_with("box/") ? "" : "box/") + ("name" + code);
     fs::rename(Here(name_), Here(next), failed);
     if (!failed) name_ = next;
@@ -62,44 +65,67 @@ class RpcErrors : public ::testing::TestWithParam<std::tuple<const char*, FailWh
     ::statvfs(mount_->path().c_str(), &space);
 
     server_->faults().Clear();
-    EXPECT_EQ(mount_->Outboxfs({"retry", mount_->path()}).exit_code, 0);
-    const auto waited = mount_->WaitUploaded();
-    ASSERT_EQ(waited.exit_code, 0) << waited.err << mount_->Status(".items");
-    EXPECT_EQ(ReadWholeFile(There("old")), content);
-    EXPECT_TRUE(SameBytes(ReadWholeFile(There(fresh)), Pattern(40'000, 7)));
-    EXPECT_EQ(ReadWholeFile(There(name_)), "renamed again and again");
-    EXPECT_EQ(fs::exists(There("dead" + code)), !removed);
-    const auto diff = RunProgram({"diff", "-r", server_.Local("/work"), mount_->path()});
-    EXPECT_EQ(diff.exit_code, 0) << diff.out << diff.err;
+    // The error may come only now.
+    test::Finished waited;
+    EXPECT_TRUE(Eventually([&] {
+      mount_->Outboxfs({"retry", mount_->path()});
+      waited = mount_->WaitUploaded("1s");
+      return waited.exit_code == 0;
+    })) << what
+        << waited.err << mount_->Status(".items");
+    EXPECT_EQ(ReadWholeFile(There("old")), old_) << what;
+    EXPECT_TRUE(!written || SameBytes(ReadWholeFile(There(fresh)), Pattern(40'000, 7))) << what;
+    EXPECT_EQ(ReadWholeFile(There(name_)), "renamed again and again") << what;
+    EXPECT_EQ(fs::exists(There("dead" + code)), !removed) << what;
+    // For some seconds after an error the server is not asked.
+    test::Finished diff;
+    EXPECT_TRUE(Eventually([&] {
+      diff = RunProgram({"diff", "-r", server_.Local("/work"), mount_->path()});
+      return diff.exit_code == 0;
+    })) << what
+        << diff.out << diff.err;
   }
+
+ private:
+  static bool Written(const std::string& path, const std::string& content) {
+    std::ofstream out(path, std::ios::binary | std::ios::trunc);
+    out << content;
+    out.close();
+    return out.good();
+  }
+  std::string Here(const std::string& name) const { return *mount_ / name; }
+  std::string There(const std::string& name) const { return server_.Local("/work/" + name); }
 
   TestServer server_{Knobs{.hashes = {{2, 0}}, .rapid_known = false, .rapid_after_hash = false}};
   std::unique_ptr<ProgramMount> mount_;
-  std::string name_ = "name0";
+  std::string name_ = "name";
+  std::string old_ = "the first version";
 };
 
+class RpcErrors : public ::testing::TestWithParam<const char*> {};
+
+// Most of the time each of them waits, so several go on at once.
 TEST_P(RpcErrors, NothingIsLost) {
-  constexpr int kTimes = 2;
-  const auto [rpc, when] = GetParam();
-  for (int code = 1; code <= kCodes && !HasFailure(); ++code) {
-    SCOPED_TRACE("code " + std::to_string(code));
-    server_->faults().FailNext(rpc, kTimes, code, "injected", when);
-    Work(std::to_string(code));
+  constexpr int kSites = 8;
+  std::vector<std::jthread> sites;
+  for (int first = 1; first <= kSites; ++first) {
+    sites.emplace_back([first, rpc = GetParam()] {
+      Site site;
+      for (int code = first; code <= kCodes && !HasFailure(); code += kSites) {
+        site.Work(rpc, code, code % 3 == 0 ? FailWhen::kAfter : FailWhen::kInstead);
+      }
+    });
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(
-    All, RpcErrors,
-    ::testing::Combine(::testing::Values("CreateFolder", "DeleteFile", "GetDownloadUrlPath",
-                                         "GetSpaceInfo", "GetSubFiles", "GetUploadFileList",
-                                         "MoveFile", "PushMessage", "RemoteHashProgress",
-                                         "RemoteReadData", "RemoteUploadChannel",
-                                         "RemoteUploadControl", "RenameFile", "StartRemoteUpload"),
-                       ::testing::Values(FailWhen::kInstead, FailWhen::kAfter)),
-    [](const auto& info) {
-      const bool after = std::get<1>(info.param) == FailWhen::kAfter;
-      return std::string(std::get<0>(info.param)) + (after ? "AfterIt" : "InsteadOfIt");
-    });
+INSTANTIATE_TEST_SUITE_P(All, RpcErrors,
+                         ::testing::Values("CreateFolder", "DeleteFile", "GetDownloadUrlPath",
+                                           "GetSpaceInfo", "GetSubFiles", "GetUploadFileList",
+                                           "MoveFile", "PushMessage", "RemoteHashProgress",
+                                           "RemoteReadData", "RemoteUploadChannel",
+                                           "RemoteUploadControl", "RenameFile",
+                                           "StartRemoteUpload"),
+                         [](const auto& test) { return std::string(test.param); });
 
 }  // namespace
 }  // namespace outboxfs
