@@ -82,7 +82,9 @@ Result<bool> IsEmptyDir(const Rooms& rooms, const std::string& path, const std::
 // Deletes our result if it stands at `path`; false when nothing of ours is to be seen there.
 Result<bool> DeleteResult(const Rooms& rooms, const Leftover& leftover, const std::string& path,
                           Ending ending, const std::stop_token& stop) {
-  const Result<remote::ListingPtr> listing = rooms.List(ParentOf(path), rooms.clock.Now(), stop);
+  // One listing serves all that were deleted in a directory.
+  const SteadyTime from = leftover.lag ? leftover.lag->ends : rooms.clock.Now();
+  const Result<remote::ListingPtr> listing = rooms.List(ParentOf(path), from, stop);
   if (!listing && IsNoDir(listing.error())) return true;
   if (!listing) return Fail(listing.error());
   const remote::Entry* entry = (*listing)->Find(NameOf(path));
@@ -230,8 +232,8 @@ Result<Ending> CancelUpload(const Rooms& rooms, cache::ItemId item, const std::s
 
 Status CleanUp(const Rooms& rooms, Leftover& leftover, const std::stop_token& stop) {
   if (leftover.upload_path.empty()) return {};
-  Ending ending = Ending::kUnknown;
-  if (!leftover.is_dir) {
+  Ending ending = leftover.lag ? leftover.lag->ending : Ending::kUnknown;
+  if (!leftover.is_dir && !leftover.lag) {
     const Result<Ending> ended =
         CancelUpload(rooms, leftover.item, leftover.upload_id, leftover.upload_path, stop);
     if (!ended) return Fail(ended.error());
@@ -252,7 +254,11 @@ Status CleanUp(const Rooms& rooms, Leftover& leftover, const std::stop_token& st
     if (!deleted) return Fail(deleted.error());
     // Without an upload id nothing shows that the server ever had it: one look is enough.
     if (*deleted || ending == Ending::kCancelled || leftover.upload_id.empty()) return {};
-    if (leftover.upload_path == leftover.keep_path) return {};
+    if (leftover.upload_path == leftover.keep_path || leftover.lag) return {};
+    if (leftover.comes_back) {
+      leftover.lag = {give_up, ending, leftover.was_running, leftover.succeeded};
+      return Fail(EAGAIN, "the server may not show it yet");
+    }
     if (rooms.clock.Now() + pause > give_up) return {};
     if (!Pause(pause, stop)) return Fail(ECANCELED, "stopped");
     pause *= 2;
@@ -268,6 +274,7 @@ Status CleanUpFollowing(const Rooms& rooms, Leftover& leftover, std::string& liv
     if (!item) leftover.cancel_only = true;
     const bool lives = item && item->state != cache::State::kRemoving;
     lived_at = lives ? item->path : "";
+    leftover.comes_back = item && !lives;
     leftover.keep_path = lives ? rooms.ServerPath(item->path) : "";
     if (!item) return;
     // Placing may have moved it since.

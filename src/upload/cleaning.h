@@ -12,6 +12,13 @@
 
 namespace outboxfs::upload {
 
+// What a cancel came to.
+enum class Ending {
+  kCancelled,  // nothing will come of it any more
+  kUnknown,    // the server does not know it: cancelled before, lost or finished
+  kFinished,   // it succeeded: its result stands, or shows up soon
+};
+
 struct Leftover {
   cache::ItemId item = 0;
   std::string upload_id;    // empty: not known
@@ -34,22 +41,25 @@ struct Leftover {
   bool cancel_only = false;  // nothing is deleted
   bool was_running = false;  // until now, as this process has seen itself
   bool succeeded = false;    // the server said so
+  // Nothing of it was to be seen. A listing begun at `ends` or later is the last that is looked at.
+  struct Lag {
+    SteadyTime ends;
+    Ending ending = Ending::kUnknown;
+    bool was_running = false;
+    bool succeeded = false;
+  };
+  std::optional<Lag> lag;
+  bool comes_back = false;  // the caller does, when that time has come
 };
 Leftover LeftoverOf(const Rooms& rooms, const cache::Item& item);
 // See Leftover::carried_to; empty when it cannot be elsewhere.
 std::string CarriedTo(const Rooms& rooms, const cache::Item& item, const std::string& upload_path);
 
-// What a cancel came to.
-enum class Ending {
-  kCancelled,  // nothing will come of it any more
-  kUnknown,    // the server does not know it: cancelled before, lost or finished
-  kFinished,   // it succeeded: its result stands, or shows up soon
-};
 // Cancels the upload and waits until the server's queue shows no running one (a while).
 Result<Ending> CancelUpload(const Rooms& rooms, cache::ItemId item, const std::string& upload_id,
                             const std::string& upload_path, const std::stop_token& stop);
 // `leftover.step_to` tells afterwards, also after a failure, where else the result may stand by
-// now.
+// now. EAGAIN with `leftover.lag`: call again then; without `comes_back` it waits itself.
 Status CleanUp(const Rooms& rooms, Leftover& leftover, const std::stop_token& stop);
 // The same for an item that may be renamed or deleted meanwhile: what was kept under a path that it
 // has left is cleaned up too. `lived_at`: the mount's path for which it was done; empty: deleted.

@@ -207,6 +207,11 @@ Leftover Scheduler::LeftoverOfRun(const Run& run) {
   leftover.was_running = run.session.was_running();
   leftover.succeeded = run.session.reported();
   leftover.step_to = entries_[run.item.id].step_to;
+  leftover.lag = entries_[run.item.id].lag;
+  if (leftover.lag) {
+    leftover.was_running |= leftover.lag->was_running;
+    leftover.succeeded |= leftover.lag->succeeded;
+  }
   const std::optional<Item> now = ItemOf(run.item.id);
   const std::string place = now ? rooms_.ServerPath(now->path) : "";
   const cache::ItemId holder = place.empty() ? 0 : agenda_.HolderOf(place);
@@ -227,10 +232,12 @@ void Scheduler::Perform(Run& run, const action::Clean& clean) {
     Leftover now = leftover;
     std::string lived_at;
     const Status cleaned = CleanUpFollowing(rooms_, now, lived_at, stop);
-    Post([this, key, cleaned, lived_at, step_to = now.step_to]()
+    Post([this, key, cleaned, lived_at, step_to = now.step_to, lag = now.lag]()
              ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) {
                NoteStep(key, step_to);
-               if (Run* at = FindRun(key); at != nullptr && cleaned) at->cleaned_for = lived_at;
+               Run* at = FindRun(key);
+               if (at != nullptr && cleaned) at->cleaned_for = lived_at;
+               if (at != nullptr) entries_[at->item.id].lag = lag;
                Tell(key, cleaned ? Event(event::Cleaned{}) : event::Failed{cleaned.error(), false});
              });
   });
@@ -266,8 +273,12 @@ void Scheduler::Perform(Run& run, const action::End& end) {
     case Outcome::kNotCleaned:
       Log::Info("{}: cancelling: {}", run.item.path, end.error.text);
       entry.upload_id = run.session.upload_id();
-      entry.not_before = rooms_.clock.Now() + Backoff(entry.failures++, options_.backoff_first,
-                                                      options_.backoff_max, Chance());
+      if (entry.lag && entry.lag->ends > rooms_.clock.Now()) {
+        entry.not_before = entry.lag->ends;
+      } else {
+        entry.not_before = rooms_.clock.Now() + Backoff(entry.failures++, options_.backoff_first,
+                                                        options_.backoff_max, Chance());
+      }
       Post(finalise);
       return;
   }

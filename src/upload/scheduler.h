@@ -95,12 +95,13 @@ class Scheduler final : private ChannelSink, private ServeSink {
   struct Entry {
     RunKey run = 0;
     bool hurry = false;
-    bool server_back = false;  // failed when the server was away: no back-off this once
-    int failures = 0;          // of cleaning, in a row
-    SteadyTime not_before;     // after such a failure
-    std::string upload_id;     // of what is to be cleaned, when the row could not keep it any more
-    std::string step_to;       // where the last placing step leads that was sent (Place)
-    int unseen = 0;            // runs that ended without a sight of what was reported as uploaded
+    bool server_back = false;          // failed when the server was away: no back-off this once
+    int failures = 0;                  // of cleaning, in a row
+    SteadyTime not_before;             // after such a failure
+    std::optional<Leftover::Lag> lag;  // of what is to be cleaned
+    std::string upload_id;  // of what is to be cleaned, when the row could not keep it any more
+    std::string step_to;    // where the last placing step leads that was sent (Place)
+    int unseen = 0;         // runs that ended without a sight of what was reported as uploaded
   };
   using Task = std::function<void()>;  // runs on the deciding thread, under mu_
 

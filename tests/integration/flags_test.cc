@@ -80,6 +80,25 @@ TEST_F(Flags, TempHoldBoundsTheWaitOfATemporaryName) {
       << holding->Status(".items");
 }
 
+TEST_F(Flags, HoldPatternsReplaceTheBuiltInOnes) {
+  const auto mount = Mount({"--hold-pattern", "*.draft", "--hold-pattern", "~*"});
+  for (const char* name : {"a.draft", "~b", "c.part"}) WriteFile(*mount / name, name);
+  EXPECT_TRUE(Eventually([&] { return fs::exists(server_.Local("/c.part")); }));
+  const auto held = [&] {
+    return mount->Status(
+        "[.items[] | .path + \" \" + .state + \", \" + .note] | sort | join(\"; \")");
+  };
+  EXPECT_TRUE(Eventually([&] {
+    return held() == "/a.draft held, until renamed; /~b held, until renamed";
+  })) << held();
+  EXPECT_FALSE(fs::exists(server_.Local("/a.draft")));
+  fs::rename(*mount / "a.draft", *mount / "a");
+  fs::rename(*mount / "~b", *mount / "b");
+  EXPECT_EQ(mount->WaitUploaded().exit_code, 0);
+  EXPECT_EQ(ReadWholeFile(server_.Local("/a")), "a.draft");
+  EXPECT_EQ(ReadWholeFile(server_.Local("/b")), "~b");
+}
+
 TEST_F(Flags, OverwriteDirectNeedsNoTemporaryName) {
   for (const bool direct : {false, true}) {
     const std::string name = direct ? "direct" : "safe";

@@ -73,7 +73,7 @@ TEST_P(Suites, Dbench) {
 TEST_P(Suites, Bonnie) {
   Start("1m");
   const std::string user = ::geteuid() == 0 ? "-u root " : "";
-  Run("bonnie++ -f -d . " + user + "-s 32 -r 16 -n 0 -q >/dev/null 2>&1");
+  Run("bonnie++ -f -d . " + user + "-s 32 -r 16 -n 1:2000:0:4 -q >/dev/null 2>&1");
 }
 
 // Its file-system class, but for what wants hard or symbolic links, fifos or block devices, and
