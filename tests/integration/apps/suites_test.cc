@@ -65,13 +65,13 @@ TEST_P(Suites, FioVerifies) {
 }
 
 TEST_P(Suites, Dbench) {
-  Start("1m");
+  Start("100ms");
   Run("dbench -t 3 -D . 4 >/dev/null");
 }
 
 // Without its tests of single bytes: through the daemon each is a request of its own.
 TEST_P(Suites, Bonnie) {
-  Start("1m");
+  Start("100ms");
   const std::string user = ::geteuid() == 0 ? "-u root " : "";
   Run("bonnie++ -f -d . " + user + "-s 32 -r 16 -n 1:2000:0:4 -q >/dev/null 2>&1");
 }
