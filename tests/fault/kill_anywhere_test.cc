@@ -105,7 +105,7 @@ class KillRun {
     for (uint64_t rounds = 0; kills_ < kills && !Failed(); ++rounds) {
       ASSERT_LT(rounds, 2 * kills + 10) << "too few kills came while something was under way";
       Round();
-      if (!Failed() && random_.Percent(12)) Settle();
+      if (!Failed() && random_.Percent(6)) Settle();
     }
     if (!Failed()) Settle();
     if (!Failed()) ExpectNothingSentAgain();
