@@ -26,7 +26,7 @@ bool KeepOnly(int alive) {
   sigset_t deaths;
   ::sigemptyset(&deaths);
   ::sigaddset(&deaths, kDeath);
-  const int null = ::open("/dev/null", O_RDWR);
+  const int null = ::open("/dev/null", O_RDWR | O_CLOEXEC);
   if (null < 0) return false;
   const int high = ::fcntl(alive, F_DUPFD, kSignals + 1);
   for (const int standard : {0, 1, 2}) ::dup2(null, standard);
@@ -40,7 +40,7 @@ bool KeepOnly(int alive) {
 void BlockAllSignals() {
   sigset_t all;
   ::sigfillset(&all);
-  ::sigprocmask(SIG_BLOCK, &all, nullptr);
+  ::pthread_sigmask(SIG_BLOCK, &all, nullptr);
 }
 
 void Watch(pid_t daemon, const std::string& mountpoint, int alive) {
@@ -68,8 +68,9 @@ DeathWatch::DeathWatch(const std::string& mountpoint) {
   alive_ = FileDescriptor(ends[1]);
   const pid_t daemon = ::getpid();
   watcher_ = ::fork();
-  if (watcher_ < 0)
+  if (watcher_ < 0) {
     Log::Warning("no process to watch over this one: {}", Error::FromErrno(errno, "fork").text);
+  }
   if (watcher_ != 0) return;
   alive_.Close();
   Watch(daemon, mountpoint, reader.get());

@@ -147,8 +147,8 @@ void Filesystem::CarryOutDeferred(const std::stop_token& stop) {
   }
 }
 
-// Where the server is to have what the mount shows at `path`, as a remote path. Empty: its directory
-// has no place yet, or it is to go.
+// Where the server is to have what the mount shows at `path`, as a remote path. Empty: its
+// directory has no place yet, or it is to go.
 std::string Filesystem::PlaceOf(const std::string& path) const {
   if (path.empty()) return "";
   const std::string dir = rooms_.store.RemotePathOf(Parent(path));
