@@ -9,7 +9,6 @@
 #include <sys/stat.h>
 
 #include <csignal>
-#include <cstdlib>
 #include <filesystem>
 #include <map>
 #include <memory>
@@ -38,11 +37,7 @@ using test::Random;
 using test::ReadWholeFile;
 using test::RunProgram;
 using test::TestServer;
-
-uint64_t Variable(const char* name, uint64_t otherwise) {
-  const char* const text = std::getenv(name);
-  return text != nullptr ? std::strtoull(text, nullptr, 10) : otherwise;
-}
+using test::Variable;
 
 // Kills `pid` after a while, unless it has died by then.
 class Killer {

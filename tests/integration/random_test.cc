@@ -10,7 +10,6 @@
 // operation comes does not, so a race may take a few runs to show again.
 #include <gtest/gtest.h>
 
-#include <cstdlib>
 #include <filesystem>
 #include <memory>
 
@@ -35,12 +34,8 @@ using test::RandomWalk;
 using test::RunProgram;
 using test::TestServer;
 using test::Twin;
+using test::Variable;
 using test::WriteFile;
-
-uint64_t Variable(const char* name, uint64_t otherwise) {
-  const char* const text = std::getenv(name);
-  return text != nullptr ? std::strtoull(text, nullptr, 10) : otherwise;
-}
 
 struct Plan {
   uint64_t first_seed = 1;
@@ -196,27 +191,27 @@ void RunSeeds(Plan plan) {
               static_cast<unsigned long long>(deferred));
 }
 
-TEST(RandomTest, AGoodServer) { RunSeeds({.operations = 300}); }
+TEST(RandomTest, AGoodServer) { RunSeeds({.operations = 500}); }
 
 TEST(RandomTest, AGoodServerThroughTheDaemon) {
-  RunSeeds({.first_seed = 100, .operations = 300, .flags = {"--no-passthrough"}});
+  RunSeeds({.first_seed = 100, .operations = 500, .flags = {"--no-passthrough"}});
 }
 
 TEST(RandomTest, AServerThatDropsDelaysAndFails) {
-  RunSeeds({.first_seed = 200, .operations = 300, .chaos = true});
+  RunSeeds({.first_seed = 200, .operations = 500, .chaos = true});
 }
 
 TEST(RandomTest, AServerThatDropsDelaysAndFailsThroughTheDaemon) {
-  RunSeeds({.first_seed = 300, .operations = 300, .chaos = true, .flags = {"--no-passthrough"}});
+  RunSeeds({.first_seed = 300, .operations = 500, .chaos = true, .flags = {"--no-passthrough"}});
 }
 
 TEST(RandomTest, ADaemonThatIsKilled) {
-  RunSeeds({.first_seed = 400, .operations = 300, .chaos = true, .kills = true});
+  RunSeeds({.first_seed = 400, .operations = 500, .chaos = true, .kills = true});
 }
 
 TEST(RandomTest, DirectoriesThatAreMovedDuringUploads) {
   RunSeeds({.first_seed = 500,
-            .operations = 300,
+            .operations = 500,
             .chaos = true,
             .kills = true,
             .moving = true,
